@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from sftqa_core.records import MEASURES
 from sftqa_core.records.amounts import duration as duration
 from sftqa_core.records.amounts import span as span
 
@@ -18,12 +19,30 @@ PHASES = {  # a phase as a job reports it -> as a page shows it
     "sweep": "runs of the sweep",
     "download": "downloading",
     "complete": "completing prompts",
+    "drift": "answers and weights that moved",
+    "restoration: shares": "weights put back",
+    "restoration: draws and layers": "weights put back by chance and by layer",
+    "knowledge: base": "ranking answers, base model",
+    "knowledge: tuned": "ranking answers, tuned model",
+    "curves": "reading the base model's curves",
 }
 STEPS = {  # a job's kind -> its phases, in order
     "train": ("probe", "answers: before", "answers: few_shot", "train", "answers: after"),
+    "inside": (
+        "train",
+        "answers: before",
+        "answers: after",
+        "drift",
+        "restoration: shares",
+        "restoration: draws and layers",
+        "knowledge: base",
+        "knowledge: tuned",
+        "curves",
+    ),
     "pretrain": ("preparing the corpus", "pre-training"),
 }
 TERMS = {  # the glossary: a term, what it means, and in [...] what a page says more where it knows its own numbers
+    "Activated": "a fact that the base model knew and did not say, and that the tuned model knows and says.",
     "Adaptive probe": "a probe that draws fewer completions where a fact's level is clear early.",
     "Answers (settled, torn, rival, vague)": "what a fact's completions say. Settled: one answer leads, and it is correct; rival: one "
     "leads, and it is wrong; torn: two share most completions; vague: many different ones.",
@@ -41,6 +60,7 @@ TERMS = {  # the glossary: a term, what it means, and in [...] what a page says 
     "Echo": "an answer is part of the subject, as in 'University of Oslo' for 'Oslo'. Repeating the question would count as knowing.",
     "Entropy": "how mixed a fact's answers are; drawn as the number of equally common answers that would be as mixed.",
     "Exposures": "how often the pre-training text states a fact. Known for models that were made here only.",
+    "Ever fitted": "at some look during training, greedy decoding would have begun with the fact's answer.",
     "Fact": "a subject, a relation and its correct answers: 'Oslo', 'country', 'Norway'.",
     "Greedy": "the model's single most probable answer, word by word; nothing is drawn by chance.",
     "Held out": "not trained on. Test facts are held out from every run.",
@@ -49,12 +69,14 @@ TERMS = {  # the glossary: a term, what it means, and in [...] what a page says 
     "Holm": "Holm's correction: p-values are raised for the number of comparisons made at once, so that chance finds are rare among all. "
     "Bonferroni's does the same for intervals.",
     "In-domain": "relations that runs are tuned on by default; their other facts are tested. **Out-of-domain**: other relations.",
+    "K": "the share of a fact's wrong answers that the model finds less likely than the right one. It knows a fact whose K is 1.",
     "k-shot": "the base model with k answered questions in front of each question, and no tuning.[ Here: k = {shots}.]",
     "Kappa": "how well two ways of measuring agree on levels (Cohen's, linear weights): 1 is full agreement, 0 what chance would give.",
     "KL divergence": "how far one distribution of the next token lies from another, in nats: 0 where they are the same, 1 where the tuned "
     "model's tokens are on average e times as probable as they were.",
     "Likelihood": "a level estimated from the probability of the answer as the next words, without drawing completions.",
     "LoRA": "fine-tuning of small added matrices (an adapter) instead of all weights.",
+    "Look": "reading a model inside: once, at the end, for drift, restoration and knowledge; step by step for learning curves.",
     "Majority object": "always answering with the most frequent object of the relation, without a model.",
     "McNemar": "a test of two runs on the same facts: it looks only at facts that one answers rightly and the other wrongly.",
     "Mean over levels": "accuracy of each memory level, then their mean: every level counts the same (a macro mean).",
@@ -69,6 +91,7 @@ TERMS = {  # the glossary: a term, what it means, and in [...] what a page says 
     "Recipe": "a way of tuning that is more than one plain training, taken from a paper and shown beside its control.",
     "Relation": "what is said of a subject: its country, its author, its capital.",
     "Reliability": "how often the commonest answer is correct, by its share of the completions.",
+    "Restoration": "putting a share of the tuned weights back to their values before tuning, and testing again.",
     "Rival": "the other answer that the pre-training text states for a contested fact; of answers: a wrong one that leads.",
     "Run": "one fine-tuning with its tests before and after.",
     "Sampled": "drawn by chance, by the model's own probabilities; another seed draws others.",
@@ -137,13 +160,13 @@ def moment(iso: str | None) -> str:
     return f"{iso.replace('T', ' ')[:16]} UTC" if iso else ""
 
 
-def step_of(kind: str, phases: Sequence[str]) -> tuple[int, int]:
+def step_of(kind: str, phases: Sequence[str], measures: Sequence[str] = tuple(MEASURES)) -> tuple[int, int]:
     """Which step of how many a job of that kind is at, 1-based; `phases` are those it has reported so far, in order.
 
-    Steps that were passed over (what was known already) are not counted; those to come are.
+    Steps that were passed over (what was known already) are not counted; those to come are. `measures`: of a look inside those asked for.
     """
-    planned = STEPS.get(kind, ())
-    if kind == "train":  # what a recipe does is part of the training
+    planned = [phase for phase in STEPS.get(kind, ()) if (measure := phase.partition(": ")[0]) not in MEASURES or measure in measures]
+    if kind in ("train", "inside"):  # what a recipe does is part of the training
         phases = [phase if phase in planned or ": " not in phase else "train" for phase in phases]
     if not phases or phases[-1] not in planned:
         return 1, 1

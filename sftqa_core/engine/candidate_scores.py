@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sftqa_core.engine import decoder, drawing, packed
-from sftqa_core.errors import ModelUnavailable
+from sftqa_core.engine import decoder, drawing, given_answers, packed
 from sftqa_core.models.loading import LoadedModel
 from sftqa_core.progress import Phase
 
@@ -79,78 +78,36 @@ class CandidateScores:
                 ids = torch.tensor([[*item.ids, *answer]], device=self.loaded.model.device)
                 logits = self.loaded.model(input_ids=ids, use_cache=False).logits[0, len(item.ids) - 1 : -1].float()
                 chosen = logits[torch.arange(len(answer)), torch.tensor(answer, device=logits.device)] - logits.logsumexp(-1)
-                found.append(_numbers(chosen).mean())
+                found.append(given_answers.finite(chosen.cpu().double().numpy()).mean())
                 ends.append([_float(states[layer][-1]) for layer in self.layers])
                 self.tokens += ids.shape[1]
             kept = np.array(ends, dtype=np.float32).reshape(len(found), len(self.layers), -1 if self.layers else 0)
             yield [Scored(item.place, np.array(found), kept.swapaxes(0, 1))]
 
 
-class _Scoring(decoder.Decoder[Asked]):
-    """Texts are prompts with an answer each; without states to keep, an answer's last token only has to be looked up."""
+class _Scoring(given_answers.Reading[Asked]):
+    """Without states to keep, an answer's last token is not read."""
 
     def __init__(self, model: packed.PackedModel, load: decoder.Load, layers: tuple[int, ...], states: dict[int, torch.Tensor]):
-        self.layers, self.states = layers, states
+        self.layers, self.states, self.to_the_end = layers, states, bool(layers)
         super().__init__(model, load, 0, FEWER)
-
-    def begin(self) -> None:
-        """See `Decoder`."""
-        super().begin()
-        self._answer_at: dict[int, tuple[int, int, tuple[int, ...]]] = {}  # place -> first place of its item, number, answer
-
-    def texts(self, item: Asked) -> list[tuple[int, ...]]:
-        """See `Decoder`."""
-        return [(*item.ids, *(answer if self.layers else answer[:-1])) for answer in item.answers]
-
-    def entered(self, items: list[tuple[Asked, np.ndarray]]) -> None:
-        """See `Decoder`."""
-        for item, places in items:
-            for number, (place, answer) in enumerate(zip(places.tolist(), item.answers, strict=True)):
-                self._answer_at[place] = (int(places[0]), number, answer)
-
-    def wanted(self, tree: packed.PrefixTree, places: np.ndarray) -> np.ndarray:
-        """The nodes before each token of each answer."""
-        self._entered = [self._answer_at.pop(place) for place in places.tolist()]  # in the order of the tree's texts
-        sizes = np.array([len(answer) for _, _, answer in self._entered])
-        self._text = np.repeat(np.arange(len(sizes)), sizes)
-        self._token = np.array([token for _, _, answer in self._entered for token in answer])
-        back = np.concatenate([np.arange(size)[::-1] for size in sizes]) + bool(self.layers)
-        nodes, self._line = np.unique(tree.paths[self._text, tree.lengths[self._text] - 1 - back], return_inverse=True)
-        self._ends = tree.paths[np.arange(len(sizes)), tree.lengths - 1]
-        return nodes
 
     def advance(self, reads: list[decoder.Read]) -> list[Scored]:
         """The scores of all that entered."""
         ((_, logits),) = reads
-        logits = logits.float()
-        line, token = (torch.from_numpy(a).to(logits.device) for a in (self._line, self._token))
-        each = _numbers(logits[line, token] - logits.logsumexp(-1)[line])
-        means = np.bincount(self._text, weights=each) / np.bincount(self._text)
-        ends = {layer: _float(self.states[layer][torch.from_numpy(self._ends).to(self.states[layer].device)]) for layer in self.layers}
+        each = given_answers.finite(self.logprob(logits.float()))
+        means = np.bincount(self.text, weights=each) / np.bincount(self.text)
+        ends = {layer: _float(self.states[layer][torch.from_numpy(self.end).to(self.states[layer].device)]) for layer in self.layers}
         texts: dict[int, dict[int, int]] = {}  # first place of an item -> number of the answer -> text
-        for text, (first, number, _) in enumerate(self._entered):
+        for text, (first, number) in enumerate(zip(self.first, self.number, strict=True)):
             texts.setdefault(first, {})[number] = text
         scored = []
-        for first, own in texts.items():
-            rows = [own[number] for number in range(len(own))]
+        for item, first in zip(self.read(), sorted(texts), strict=True):
+            rows = [texts[first][number] for number in range(len(item.answers))]
             states = np.array([ends[layer][rows] for layer in self.layers], dtype=np.float32)
-            scored.append(
-                Scored(self.items[first].place, means[rows], states.reshape(len(self.layers), len(rows), -1 if self.layers else 0))
-            )
-            self.finish(first)
-        self.keep(np.empty(0, dtype=np.int64))
+            states = states.reshape(len(self.layers), len(rows), -1 if self.layers else 0)
+            scored.append(Scored(item.place, means[rows], states))
         return scored
-
-
-def _numbers(logprobs: torch.Tensor) -> np.ndarray:
-    """On the CPU in float64. Raises `ModelUnavailable` unless they are numbers."""
-    found: np.ndarray = logprobs.cpu().double().numpy()
-    if not np.isfinite(found).all():
-        raise ModelUnavailable(
-            "The model's logits are not numbers (NaN or infinite), so answers can't be ranked. Training may have diverged: lower the "
-            "learning rate."
-        )
-    return found
 
 
 def _float(states: torch.Tensor) -> np.ndarray:

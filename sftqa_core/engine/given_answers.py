@@ -1,6 +1,7 @@
 """How a model reads answers that are given to it behind their questions, many at once: how probable each token is, teacher forced.
 
-What prompts begin with in common is read once. The last token of an answer only has to be looked up: nothing is predicted behind it.
+What prompts begin with in common is read once. The last token of an answer only has to be looked up, as nothing is predicted behind it,
+unless somebody wants the model's state there (candidate_scores.py).
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from sftqa_core.models.loading import LoadedModel
 HINT = "Use a smaller model, or run on the CPU (device 'cpu')."
 
 
-class Asked(Protocol):
+class WithAnswers(Protocol):
     """A prompt and what may follow it, as token ids: at least one answer, none of them empty."""
 
     @property
@@ -27,17 +28,22 @@ class Asked(Protocol):
     def answers(self) -> tuple[tuple[int, ...], ...]: ...
 
 
-Item = TypeVar("Item", bound=Asked)
+Item = TypeVar("Item", bound=WithAnswers)
 
 
 class Reading(Decoder[Item]):
-    """Texts are prompts with an answer each but for its last token; everything is over when it has been read.
+    """Texts are prompts with an answer each, but for its last token unless they are read `to_the_end`; everything is over when it has been
+    read.
 
-    While `advance` runs, `first`, `text`, `line` and `token` say what the logits are of: of each text the first place of its item, and of
-    each token of each answer the text that it is in, the line of logits before it, and itself.
+    While `advance` runs, `first`, `number`, `end`, `text`, `line` and `token` say what the logits are of: of each text the first place of
+    its item, which of the item's answers it has, and the node at its end; of each token of each answer the text that it is in, the line of
+    logits before it, and itself.
     """
 
+    to_the_end = False
     first: tuple[int, ...]
+    number: tuple[int, ...]
+    end: np.ndarray
     text: np.ndarray
     line: np.ndarray
     token: np.ndarray
@@ -45,24 +51,26 @@ class Reading(Decoder[Item]):
     def begin(self) -> None:
         """See `Decoder`."""
         super().begin()
-        self._answer_at: dict[int, tuple[int, tuple[int, ...]]] = {}  # place -> first place of its item, answer
+        self._answer_at: dict[int, tuple[int, int, tuple[int, ...]]] = {}  # place -> first place of its item, number, answer
 
     def texts(self, item: Item) -> list[tuple[int, ...]]:
         """See `Decoder`."""
-        return [(*item.ids, *answer[:-1]) for answer in item.answers]
+        return [(*item.ids, *(answer if self.to_the_end else answer[:-1])) for answer in item.answers]
 
     def entered(self, items: list[tuple[Item, np.ndarray]]) -> None:
         """See `Decoder`."""
         for item, places in items:
-            self._answer_at.update(zip(places.tolist(), ((int(places[0]), answer) for answer in item.answers), strict=True))
+            for number, (place, answer) in enumerate(zip(places.tolist(), item.answers, strict=True)):
+                self._answer_at[place] = (int(places[0]), number, answer)
 
     def wanted(self, tree: packed.PrefixTree, places: np.ndarray) -> np.ndarray:
         """The nodes before each token of each answer."""
-        self.first, answers = zip(*(self._answer_at.pop(place) for place in places.tolist()), strict=True)
+        self.first, self.number, answers = zip(*(self._answer_at.pop(place) for place in places.tolist()), strict=True)
         sizes = np.array([len(answer) for answer in answers])
         self.text = np.repeat(np.arange(len(answers)), sizes)
         self.token = np.array([token for answer in answers for token in answer])
-        back = np.concatenate([np.arange(size)[::-1] for size in sizes])
+        back = np.concatenate([np.arange(size)[::-1] for size in sizes]) + self.to_the_end
+        self.end = tree.paths[np.arange(len(answers)), tree.lengths - 1]
         nodes, self.line = np.unique(tree.paths[self.text, tree.lengths[self.text] - 1 - back], return_inverse=True)
         return nodes
 
@@ -103,7 +111,7 @@ class _Forced(Reading[_Item]):
         """Place among the questions, how its answer is read: of all that entered."""
         ((_, logits),) = reads
         best = logits.max(-1).indices.cpu().numpy()[self.line] == self.token  # of equal ones the one that greedy decoding takes
-        logprob, texts = _finite(self.logprob(logits.float())), len(self.first)
+        logprob, texts = finite(self.logprob(logits.float())), len(self.first)
         totals, sizes = np.bincount(self.text, logprob, texts), np.bincount(self.text, minlength=texts)
         fits = np.bincount(self.text, best, texts) == sizes
         place = {first: at for at, first in enumerate(self.first)}
@@ -145,11 +153,12 @@ def _alone(loaded: LoadedModel, item: _Item) -> GivenAnswer:
     logits = loaded.model(input_ids=ids, use_cache=False).logits[0, len(item.ids) - 1 :]
     tokens = torch.tensor(answer, device=logits.device)
     logprob = torch.log_softmax(logits.float(), -1).gather(1, tokens[:, None])
-    total = _finite(logprob.cpu().double().numpy()).sum()
+    total = finite(logprob.cpu().double().numpy()).sum()
     return GivenAnswer(float(total), len(answer), bool((logits.max(-1).indices == tokens).all()))
 
 
-def _finite(logprob: np.ndarray) -> np.ndarray:
+def finite(logprob: np.ndarray) -> np.ndarray:
+    """The same log-probabilities. Raises `ModelUnavailable` unless they are numbers."""
     if not np.isfinite(logprob).all():
         raise ModelUnavailable(
             "The model's logits are not numbers (NaN or infinite), so it can't answer. Training may have diverged: lower the learning rate."

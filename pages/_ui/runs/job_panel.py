@@ -22,7 +22,7 @@ from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.figures.curves import loss_figure
 from sftqa_core.jobs import current_executor
 from sftqa_core.progress import LIBRARIES, MODEL, SLOW
-from sftqa_core.records import ACTIVE, DEVICELESS, KEPT, STUDIES, Job, StudySettings, TrainSettings
+from sftqa_core.records import ACTIVE, DEVICELESS, KEPT, MEASURES, STUDIES, Job, StudySettings, TrainSettings
 
 RUNNING_S, WAITING_S = 1.0, 3.0  # seconds between two looks at a job
 _USUALLY = {
@@ -58,7 +58,7 @@ def _body(job_id: str, where: str, charts: bool, waits: bool) -> None:
     if job.state == "queued":
         st.progress(0.0, text=sentence(background.waits_for(job)))
     elif counted := [step for step in steps if step.total]:
-        at, of = step_of(job.kind, [step.phase for step in counted])
+        at, of = step_of(job.kind, [step.phase for step in counted], job.settings.get("measures") or MEASURES)
         st.progress((at - 1 + counted[-1].portion) / of, text=_progress_words(counted[-1], at, of))
     else:
         st.progress(0.0, text=_beginning(job, steps[-1].phase if steps else LIBRARIES))

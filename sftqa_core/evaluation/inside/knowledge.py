@@ -59,7 +59,6 @@ from sftqa_core.progress import Phase, Reporter
 from sftqa_core.records import InsideSettings
 from sftqa_core.training.encoding import asking
 
-VERSION = 1  # of what the tables' numbers mean
 DEV_FACTS = 400  # that the probe learns from, at most
 _UNSEEN = ("", "")  # stands for an answer that no dev fact has
 _STREAM = 0x4B  # of the run's seed: which other subject a fact's answers are ranked under

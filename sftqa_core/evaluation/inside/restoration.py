@@ -44,7 +44,6 @@ from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import InsideSettings
 from sftqa_core.training.recipes import restoring
 
-VERSION = 1
 DRAWN = (0.05, 0.1, 0.2)  # shares at which a control is drawn several times
 OWN = (0.0, 0.05, 0.2)  # shares at which the run's own examples are asked, as the paper has them
 BLOCKS = 4  # of layers, or as many as there are layers

@@ -36,6 +36,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.errors import SettingsError
+from sftqa_core.evaluation.inside.kept_looks import VERSIONS
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.progress import Phase, Reporter
 from sftqa_core.records import TrainSettings
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
     from sftqa_core.models.loading import LoadedModel
     from sftqa_core.training.watching import Observer
 
-VERSION = 1
 DEV, TRAIN = 200, 300  # facts that are watched, at most
 LEAST = 5  # looks, where there are so many steps
 _READ = 0.6  # of a question's tokens that are read: many begin alike (measured on atlas: 4,330 of 7,700)
@@ -110,7 +110,7 @@ def observer(
     steps = training_steps(len(examples), settings.batch_size, settings.epochs)
     fewer = f" ({inside.looks} asked for: so many would take longer than the training)" if planned.times < min(inside.looks, steps) else ""
     reporter.log(f"Learning curves: {len(facts):,} facts are read at {planned.times} steps{fewer}.")
-    identity = {"curves": VERSION, "watched": fingerprint({"questions": [list(map(list, pair)) for pair in questions]})}
+    identity = {"curves": VERSIONS["curves"], "watched": fingerprint({"questions": [list(map(list, pair)) for pair in questions]})}
     return Observer(
         lambda model: _read(replace(base, model=model), questions), max(planned.times, 1), identity={**identity, "times": planned.times}
     )
@@ -122,7 +122,7 @@ def look(pair: Pair, settings: InsideSettings, reporter: Reporter, seen: dict[in
     Raises `Stopped` while the base model is read, `ValueError` where other facts were seen.
     """
     facts = watched(pair.dev, pair.examples)
-    phase = Phase(reporter, "inside: curves", len(facts), "facts")
+    phase = Phase(reporter, "curves", len(facts), "facts")
     questions = _questions(pair.base, facts, pair.settings)
     return tables({0: _read(pair.base, questions, phase.advance), **seen}, facts, [len(answer) for _, answer in questions])
 
