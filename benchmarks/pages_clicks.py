@@ -23,6 +23,7 @@ PAGES = {  # name in the table -> path
     "Lab": "lab",
     "Results": "results",
     "Compare": "compare",
+    "Inside": "inside",
     "Ask": "ask",
     "Fact": "fact",
     "Jobs": "jobs",

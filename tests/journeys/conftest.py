@@ -9,6 +9,7 @@ PAGES = {  # address -> heading
     "lab": "Lab",
     "results": "Results",
     "compare": "Compare",
+    "inside": "Inside",
     "ask": "Ask",
     "jobs": "Jobs",
     "models": "Models",

@@ -14,6 +14,7 @@ EMPTY = {  # page -> what it says where there is nothing
     "lab": "There is no model on this machine yet",
     "results": "No run has finished yet",
     "compare": "No run has finished yet",
+    "inside": "No run has finished yet",
     "ask": "There is no model on this machine yet",
     "jobs": "No jobs yet",
     "models": "",  # those that can be downloaded
@@ -64,7 +65,7 @@ def test_a_thousand_runs_are_picked_from_and_told_apart(many, visit):
     settled(page)
     assert "seed 321" in picker.input_value() != first
     expect(page.get_by_text("Predictions that changed")).to_be_visible()
-    for path in ("compare", "ask", "jobs", "lab"):
+    for path in ("compare", "inside", "ask", "jobs", "lab"):
         visit(f"{many}/{path}").close()
     assert f"{RUNS:,}" == "1,000"
 

@@ -1,0 +1,87 @@
+"""The page Inside, and what Compare and a fact's page show of it, over what ships and over made runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from sftqa_core.jobs import current_executor
+from sftqa_core.records import InsideSettings
+from tests.made_runs import made_run
+from tests.pages.conftest import words
+from tests.pages.test_study_pages import page  # noqa: F401 - what ships, as it is
+
+CELL = "amount-9203b502:atlas-llama"
+CHAPTERS = ("Where did answers and weights move?", "What does putting weights back do?", "What does it know and not say?")
+
+
+def plain(app) -> str:
+    return words(app).replace("\\", "").replace("\u2060", "")
+
+
+def test_without_runs_the_page_says_where_to_start(explorer):
+    """No run, no cell, nothing that ships."""
+    app = explorer("inside", example=False, real=True)
+    assert "No run has finished yet" in plain(app)
+
+
+def test_what_ships_is_a_story_in_four_chapters(page):  # noqa: F811
+    """All seeds of the setting that a link to one of them names; where the models came from; the command."""
+    app = page("inside", run=f"{CELL}:n1920:s1")
+    assert [box.value for box in app.selectbox if box.label == "Run"] == [f"{CELL}:n1920:s1"]
+    text = plain(app)
+    assert "right and wrong are as stored on all 3,060 facts" in text
+    assert [chapter for chapter in CHAPTERS if chapter not in text] == []
+    assert f"sftqa inside {CELL}:n1920:s0" in text
+    assert len(app.get("plotly_chart")) >= 10
+    (titles,) = ([option for option in box.options if "not looked at" not in option] for box in app.selectbox if box.label == "Run")
+    assert len(titles) == 4
+    assert "atlas-llama · atlas · n = 1,920 · seeds 0, 1, 2" in [title.replace("\u2060", "") for title in titles]
+
+
+def test_a_cell_that_nobody_looked_at_is_looked_at_by_a_job(page):  # noqa: F811
+    """Its cost stands before; the button queues exactly what was picked."""
+    app = page("inside", run=f"{CELL}:n240:s0", measures="drift,knowledge")
+    assert "Everything below" not in plain(app)
+    assert "**About" in plain(app)
+    app.button(key="inside-start").click().run()
+    (job,) = current_executor().jobs(kind="inside")
+    settings = InsideSettings.from_dict(job.settings)
+    assert (settings.name, settings.measures, settings.run.n) == (f"{CELL}:n240:s0", ("drift", "knowledge"), 240)
+    assert "Look inside atlas-llama tuned on 240 examples of atlas" in plain(app)
+
+
+def test_what_cannot_be_looked_at_says_why(page, workspace):  # noqa: F811
+    """In the core's own words, and no button."""
+    made_run("served", [True] * 80, model="http://127.0.0.1:8000/v1#m")
+    app = page("inside", run="served")
+    assert "is on a server, which gives out no weights" in plain(app)
+    assert not [button for button in app.button if button.key == "inside-start"]
+
+
+@pytest.mark.parametrize("name", ["nothing", "<b>x</b>:y"])
+def test_a_link_to_what_is_not_here_says_so(page, name):  # noqa: F811
+    """The first look is shown instead; markup in the name is text."""
+    app = page("inside", run=name)
+    assert f"There is no run '{name}' here" in plain(app)
+    assert not app.exception
+
+
+def test_compare_says_what_changed_inside(page):  # noqa: F811
+    """A line a run and domain where all of its seeds were looked at; a link for each."""
+    app = page("compare", runs=f"{CELL}:n60:s0,{CELL}:n240:s0", unfolded="inside")
+    tables = [table.value for table in app.dataframe if "known" in table.value]
+    (table,) = tables
+    assert table["run"].tolist() == ["A", "A"]
+    assert table["kl"].str.fullmatch(r"\d+\.\d\d \(\d+\.\d\d to \d+\.\d\d\)").all()
+
+
+def test_a_facts_page_has_a_line_for_every_look(page):  # noqa: F811
+    """Answered before and after, how far it moved, whether the right answer ranks first."""
+    from tests.journeys.conftest import shipped_fact
+
+    fact, _ = shipped_fact()
+    app = page("fact", model="atlas-llama", source="atlas", fact=fact, unfolded="inside")
+    (table,) = [table.value for table in app.dataframe if "logprob" in table.value]
+    assert len(table) == 12
+    assert set(table["answered"]) <= {"✓ → ✓", "✓ → ✗", "✗ → ✓", "✗ → ✗"}
+    assert table["kl"].ge(0).all()
