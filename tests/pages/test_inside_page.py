@@ -11,7 +11,12 @@ from tests.pages.conftest import words
 from tests.pages.test_study_pages import page  # noqa: F401 - what ships, as it is
 
 CELL = "amount-9203b502:atlas-llama"
-CHAPTERS = ("Where did answers and weights move?", "What does putting weights back do?", "What does it know and not say?")
+CHAPTERS = (
+    "Where did answers and weights move?",
+    "What happens when changed weights go back?",
+    "What does it know and not say?",
+    "How are facts learned, step by step?",
+)
 
 
 def plain(app) -> str:

@@ -36,7 +36,7 @@ _DIFFERS = (
 
 def curves_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
     """`chosen`: seeds of one setting; `others`: all looks on the same base model, those among them."""
-    st.subheader("How are facts learned, step by step?")
+    st.subheader("How are facts learned, step by step?", anchor=False)
     st.caption(
         "The model is read in the middle of its training: how probable is the right answer to the examples that it is trained on, and to "
         "dev facts that it never sees? The lines begin at step 0, the untouched base model. Log P is the logarithm of that probability: "

@@ -71,7 +71,7 @@ _kept: Kept[_Found] = Kept(16)
 def knowledge_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
     """`chosen` are the seeds of one setting; `others` all looks on the same base model, of which those with the same training
     levels are compared."""
-    st.subheader(_QUESTION)
+    st.subheader(_QUESTION, anchor=False)
     seen = tuple(tables.stored(chosen))
     if not seen:
         st.caption("This was not measured on the chosen runs.")
