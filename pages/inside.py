@@ -29,8 +29,7 @@ with panels.errors_shown():
     chosen = inside_reads.read(looks, taken, stamp)
     others = inside_reads.read([look for look in inside_reads.kept(stamp) if look.base == looks[0].base], taken, stamp)
 look_panel.about(chosen)
-for measure in taken:
-    look_panel.chapter(measure, chosen, others)
+look_panel.chapters(taken, chosen, others)
 if len(taken) < len(MEASURES):
     st.subheader("Not looked at yet", anchor=False)
     inside_picks.start_panel(name, taken, stamp)

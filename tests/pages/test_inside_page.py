@@ -11,12 +11,10 @@ from tests.pages.conftest import words
 from tests.pages.test_study_pages import page  # noqa: F401 - what ships, as it is
 
 CELL = "amount-9203b502:atlas-llama"
-CHAPTERS = (
-    "Where did answers and weights move?",
-    "What happens when changed weights go back?",
-    "What does it know and not say?",
-    "How are facts learned, step by step?",
-)
+CHAPTERS = {
+    "drift": "Where did answers and weights move?", "restoration": "What happens when changed weights go back?",
+    "knowledge": "What does it know and not say?", "curves": "How are facts learned, step by step?",
+}  # fmt: skip
 
 
 def plain(app) -> str:
@@ -29,18 +27,27 @@ def test_without_runs_the_page_says_where_to_start(explorer):
     assert "No run has finished yet" in plain(app)
 
 
-def test_what_ships_is_a_story_in_four_chapters(page):  # noqa: F811
+def test_what_ships_is_shown_for_all_seeds(page):  # noqa: F811
     """All seeds of the setting that a link to one of them names; where the models came from; the command."""
     app = page("inside", run=f"{CELL}:n1920:s1")
     assert [box.value for box in app.selectbox if box.label == "Run"] == [f"{CELL}:n1920:s1"]
     text = plain(app)
     assert "right and wrong are as stored on all 3,060 facts" in text
-    assert [chapter for chapter in CHAPTERS if chapter not in text] == []
+    assert CHAPTERS["drift"] in text
     assert f"sftqa inside {CELL}:n1920:s0" in text
-    assert len(app.get("plotly_chart")) >= 10
+    assert len(app.get("plotly_chart")) >= 5
     (titles,) = ([option for option in box.options if "not looked at" not in option] for box in app.selectbox if box.label == "Run")
     assert len(titles) == 4
     assert "atlas-llama · atlas · n = 1,920 · seeds 0, 1, 2" in [title.replace("\u2060", "") for title in titles]
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_each_measure_is_a_chapter(page, chapter):  # noqa: F811
+    """Only the one that is picked is drawn: its question, what came out, its charts."""
+    app = page("inside", run=f"{CELL}:n60:s0", chapter=chapter)
+    text = plain(app)
+    assert [name for name, question in CHAPTERS.items() if question in text] == [chapter]
+    assert len(app.get("plotly_chart")) >= 4
 
 
 def test_a_cell_that_nobody_looked_at_is_looked_at_by_a_job(page):  # noqa: F811

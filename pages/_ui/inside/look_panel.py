@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from pages._ui import panels
+from pages._ui import panels, pickers
 from pages._ui.inside.curves_panel import curves_panel
 from pages._ui.inside.drift_panel import drift_panel
 from pages._ui.inside.knowledge_panel import knowledge_panel
@@ -14,6 +14,7 @@ from pages._ui.wording import literal
 from sftqa_core.evaluation.inside.look import Look
 from sftqa_core.records.job import command_of
 
+_NAMES = {"drift": "Drift", "restoration": "Restoration", "knowledge": "Knowledge", "curves": "Learning curves"}
 Panel = Callable[[Sequence[Look], Sequence[Look]], None]
 _PANELS: dict[str, Panel] = {
     "drift": drift_panel, "restoration": restoration_panel, "knowledge": knowledge_panel, "curves": curves_panel,
@@ -28,9 +29,11 @@ def about(looks: Sequence[Look]) -> None:
     page_link("pages/compare.py", "Compare these", "inside-compare", icon=":material/compare_arrows:", to={"runs": names})
 
 
-def chapter(measure: str, chosen: Sequence[Look], others: Sequence[Look]) -> None:
-    """One measure; what is wrong with it leaves the others as they are."""
-    panels.piece(_PANELS[measure])(chosen, others)
+def chapters(taken: Sequence[str], chosen: Sequence[Look], others: Sequence[Look]) -> None:
+    """The measure that is picked: what nobody sees is not computed."""
+    if taken:
+        measure = pickers.linked_choice("Chapter", taken, "chapter", _NAMES.__getitem__, label_visibility="collapsed")
+        panels.piece(_PANELS[measure])(chosen, others)
 
 
 def command(look: Look) -> None:
