@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages._ui import address, background, panels, state
-from pages._ui.inside import inside_picks, inside_reads, look_panel
+from pages._ui.inside import inside_picks, look_panel
 from sftqa_core.records import MEASURES
 
 st.title("Inside")
@@ -20,18 +20,14 @@ if not name:
 if problem := state.kept_problem():
     panels.problem(problem)
 
-taken = tuple(measure for measure in MEASURES if looks and all(measure in look.measures for look in looks))
-if not looks:
-    with panels.errors_shown():
-        inside_picks.start_panel(name, (), stamp)
-    address.over()
 with panels.errors_shown():
-    chosen = inside_reads.read(looks, taken, stamp)
-    others = inside_reads.read([look for look in inside_reads.kept(stamp) if look.base == looks[0].base], taken, stamp)
-look_panel.about(chosen)
-look_panel.chapters(taken, chosen, others)
-if len(taken) < len(MEASURES):
-    st.subheader("Not looked at yet", anchor=False)
-    inside_picks.start_panel(name, taken, stamp)
-look_panel.command(chosen[0])
-panels.planted(chosen[0].settings.source)
+    if not looks:
+        inside_picks.start_panel(name, (), stamp)
+        address.over()
+    look_panel.about(looks)
+    taken = look_panel.chapters(looks, stamp)
+    if len(taken) < len(MEASURES):
+        st.subheader("Not looked at yet", anchor=False)
+        inside_picks.start_panel(name, taken, stamp)
+look_panel.command(looks[0])
+panels.planted(looks[0].settings.source)

@@ -81,6 +81,21 @@ def test_a_run_without_weights_is_trained_again_to_the_same_answers(world, works
     assert workflows.same_setting(other) == workflows.same_setting(kept)
 
 
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_every_measure_is_taken_and_put_in_words(world, workspace, method):
+    """The real ones, of a run that kept its weights: of an adapter they are merged where weights are compared."""
+    name = run_of(world, save_model=True, method=method)
+    kept = workflows.inside(workflows.inside_settings(name, ["drift", "restoration", "knowledge"], **SMALL))
+    look = workflows.read_look(kept)
+    said = workflows.inside_words([look], [look])
+    assert list(said) == ["drift", "restoration", "knowledge"]
+    assert all(said.values())
+    assert look.made.startswith("The weights that it kept: right and wrong are as stored")
+    (row,) = [row for row in workflows.fact_inside(world, look.facts["fact_id"].iloc[0]) if row["run"] == name]
+    assert row["kl"] >= 0
+    assert [one["domain"] for one in workflows.inside_summary([look])] == ["in", "out"]
+
+
 def test_what_was_measured_before_a_stop_is_kept(world, workspace, counted, monkeypatch):
     """The next look goes on with the rest."""
     name = run_of(world, save_model=True)

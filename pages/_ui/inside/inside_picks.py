@@ -25,7 +25,10 @@ def pick(stamp: str) -> tuple[str, list[Any]]:
     waiting = {run.id for run in resources.runs(stamp) if run.n and run.id not in seeds}
     titles |= {name: f"{title} · not looked at yet" for name, title in run_names(stamp).items() if name in waiting}
     if asked not in titles:  # a cell of a study, by a link
-        titles |= {name: f"{words_of(run)} · not looked at yet" for name, run in compare_reads.known_settings((asked,), stamp).items()}
+        titles |= {
+            name: f"{words_of(run)} · seed {run.seed} · not looked at yet"
+            for name, run in compare_reads.known_settings((asked,), stamp).items()
+        }
     if not titles:
         return "", []
     name = pickers.linked("Run", list(titles), "run", titles.__getitem__, explicit=True)
