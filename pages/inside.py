@@ -4,7 +4,6 @@ import streamlit as st
 
 from pages._ui import address, background, panels, state
 from pages._ui.inside import inside_picks, look_panel
-from sftqa_core.records import MEASURES
 
 st.title("Inside")
 st.caption(
@@ -21,13 +20,8 @@ if problem := state.kept_problem():
     panels.problem(problem)
 
 with panels.errors_shown():
-    if not looks:
-        inside_picks.start_panel(name, (), stamp)
-        address.over()
-    look_panel.about(looks)
-    taken = look_panel.chapters(looks, stamp)
-    if len(taken) < len(MEASURES):
-        st.subheader("Not looked at yet", anchor=False)
-        inside_picks.start_panel(name, taken, stamp)
-look_panel.command(looks[0])
-panels.planted(looks[0].settings.source)
+    look_panel.chapters(looks, stamp)
+    inside_picks.start_panel(name, looks[0].measures if looks else (), stamp)
+if looks:
+    look_panel.command(looks[0])
+    panels.planted(looks[0].settings.source)

@@ -30,10 +30,13 @@ def inside(options: argparse.Namespace) -> dict[str, Any]:
     with leased(settings.run, "inside"):
         kept = workflows.inside(settings, Console())
     look = workflows.read_look(kept, settings.measures)
-    others = [look if other.run == kept.run else workflows.read_look(other, settings.measures) for other in workflows.beside(kept)]
+    words: dict[str, list[str]] = {}
+    for measure in settings.measures:
+        others = [other for other in workflows.beside(kept, measure) if other.run != kept.run]
+        words |= workflows.inside_words([look], [look, *workflows.read_looks(others, (measure,))], measure)
     result: dict[str, Any] = {
         "run": look.name, "settings": look.settings.to_dict(), "made": look.made, "facts": len(look.facts),
-        "words": workflows.inside_words([look], others),
+        "words": words,
     }  # fmt: skip
     return result if out is None else {**result, "tables": _written(look.tables, out)}
 

@@ -121,8 +121,8 @@ def _pack_looks(target: Path) -> None:
     """The folders of those looks."""
     wanted = set(_looked_into())
     for look in workflows.looks():
-        for folder in look.folders.values() if look.name in wanted else ():
-            shutil.copytree(folder, target / kept_looks.FOLDER / folder.name)
+        for piece in look.pieces.values() if wanted.intersection(look.names) else ():
+            shutil.copytree(piece.folder, target / kept_looks.FOLDER / piece.folder.name)
 
 
 def _try_recipes() -> None:

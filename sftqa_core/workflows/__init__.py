@@ -18,7 +18,17 @@ from sftqa_core.workflows.ask_models import Asked, ask
 from sftqa_core.workflows.comparisons import Compared, compare
 from sftqa_core.workflows.consistency_reports import Consistency, consistency, consistency_change, fact_answers, fact_consistency
 from sftqa_core.workflows.fact_stories import FactInRun, fact_in_runs, fact_levels
-from sftqa_core.workflows.insides import beside, fact_inside, inside_settings, inside_summary, inside_words, looks, read_look, same_setting
+from sftqa_core.workflows.insides import (
+    beside,
+    fact_inside,
+    inside_settings,
+    inside_summary,
+    inside_words,
+    looks,
+    read_look,
+    read_looks,
+    same_setting,
+)
 from sftqa_core.workflows.questions import (
     KnownFact,
     KnownLevel,

@@ -22,11 +22,14 @@ from sftqa_core.evaluation.inside.kept_looks import KeptLook
 from sftqa_core.evaluation.inside.look import Look
 from sftqa_core.evaluation.inside.pair import Pair
 from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.knowledge.aliases import rule_of
+from sftqa_core.knowledge.sources import open_source
 from sftqa_core.models import catalogue, loading
 from sftqa_core.models.tuned import PREFIX
 from sftqa_core.progress import Reporter
-from sftqa_core.records import InsideSettings
+from sftqa_core.records import InsideSettings, TrainSettings
 from sftqa_core.studies.cells import canonical
+from sftqa_core.training import runs
 from sftqa_core.workflows.insides import refuse
 from sftqa_core.workflows.tested_models import tested
 from sftqa_core.workflows.training import TrainingRun
@@ -48,27 +51,35 @@ class InsideRun:
         self.run = TrainingRun(replace(settings.run, shots=0, more_shots=(), save_model=False), reporter)
         self.workspace = Workspace.current()
         self._observer: Observer | None = None
+        self._settle: Callable[[], None] = lambda: None  # forgets the checkpoints of a training that was made again
         self._again = False  # whether the tuned model was trained again
 
     def finish(self) -> KeptLook:
         """Take what is missing, keep each measure as soon as it is there, and return all that is known of this run."""
         if missing := self.missing():
             self._take(missing)
-        return kept_looks.kept(self.workspace, self._identity)
+        found = kept_looks.kept(self.workspace, self._identity, self.settings)
+        if self.settings.name not in found.names:  # a run of the same settings was looked at under its own name
+            about = Look(self.settings.name, self._told, found.labels, self._test, {})
+            kept_looks.write(self.workspace, self._key(kept_looks.NAME), {}, self.run.source, about)
+            found = kept_looks.kept(self.workspace, self._identity, self.settings)
+        return found
 
     def _take(self, missing: list[str]) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             pair = self._pair(missing, Path(scratch))
-            about = self._about(pair)
+            about, source = self._about(pair), open_source(self.settings.run.source)  # whole: a tiny model may not have read all of it
             for measure in missing:
                 self.reporter.check()
                 tables = self._look(measure, pair)
-                kept_looks.write(self.workspace, self._key(measure), tables, self.run.source, about)
+                kept_looks.write(self.workspace, self._key(measure), tables, source, about)
+            self._settle()
 
     def missing(self) -> list[str]:
         """Measures that were not taken yet, the answers among them."""
-        measures = (kept_looks.ANSWERS, *self.settings.measures)
-        return [measure for measure in measures if not kept_looks.has(self.workspace, self._key(measure))]
+        # curves before what takes long: they are of the training that has just been made
+        measures = (kept_looks.ANSWERS, *sorted(self.settings.measures, key=lambda measure: measure != "curves"))
+        return [measure for measure in measures if kept_looks.find(self.workspace, self._key(measure)) is None]
 
     def _key(self, measure: str) -> dict[str, object]:
         return kept_looks.key_of(self._identity, measure, self.settings)
@@ -83,9 +94,19 @@ class InsideRun:
             "source": self.run.source.fingerprint,
             "aliases": prober.aliases.fingerprint(),
             "facts": fingerprint(list(self._test["fact_id"])),
-            "match": list(self.model.rule),
-            "levels": fingerprint([None if pd.isna(level) else int(level) for level in self._test["level"]]),
+            "match": rule_of(self._test, self.settings.run.match, prober.aliases),
+            "levels": _levels(self._test),
+            "dev": _levels(self._dev),
         }
+
+    @cached_property
+    def _dev(self) -> pd.DataFrame:
+        return self._labelled(predictions.held_out_facts(self.run.source, self.settings.run, "dev"))
+
+    @property
+    def _told(self) -> TrainSettings:
+        """The run's settings as looks are compared by them: equal for a run and for a cell of the same settings."""
+        return replace(self.settings.run, shots=0, more_shots=(), save_model=True, device="auto")
 
     @cached_property
     def _test(self) -> pd.DataFrame:
@@ -104,28 +125,26 @@ class InsideRun:
     # ---- both models ----
     def _pair(self, missing: list[str], scratch: Path) -> Pair:
         run, settings = self.run, self.settings.run
-        selected = run.selection()
-        dev = self._labelled(predictions.held_out_facts(run.source, settings, "dev"))
         if self.model.weights and "curves" not in missing:
             self.reporter.log(f"Loading the weights that {self.model.name} kept ...")
             tuned = loading.load_model(catalogue.find_model(f"{PREFIX}{self.model.name}"), settings.device, reporter=self.reporter)
-            examples = selected.facts
+            examples = runs.read_run(self.model.name).examples()  # of a recipe not those that were chosen
         else:
             self.reporter.log(f"Training {self.model.name} again from its settings ...")
+            self._again, selected = True, run.selection()
             if "curves" in missing:
                 self._observer = curves.observer(
-                    run.prober.loaded, self._labelled(selected.facts), dev, settings, self.settings, self.reporter
+                    run.prober.loaded, self._labelled(selected.facts), self._dev, settings, self.settings, self.reporter
                 )
-            self._again = True
             made = run.tune(selected.facts, scratch, run.look(), observer=self._observer)
-            made.settle()
+            self._settle = made.settle
             tuned, examples = made.tuned.loaded, made.examples
         before = run.base_answers(self._test)["before"]
         after = predictions.predict(tuned, self._test, settings, self.reporter, stage="after", aliases=run.prober.aliases)
         test = self._test.assign(
             base_text=before["text"], base_correct=before["correct"], text=after["text"], correct=after["correct"]
         )  # fmt: skip
-        return Pair(run.prober.loaded, tuned, settings, run.source, run.prober.aliases, test, dev, self._labelled(examples))
+        return Pair(run.prober.loaded, tuned, settings, run.source, run.prober.aliases, test, self._dev, self._labelled(examples))
 
     def _labelled(self, facts: pd.DataFrame) -> pd.DataFrame:
         """Facts with their levels as far as these are known."""
@@ -141,7 +160,7 @@ class InsideRun:
             f"{differing:,} of {facts:,} facts differ in right or wrong from what was stored ({differing / facts:.1%})"
         )  # fmt: skip
         self.reporter.log(f"{again}: {same}.")
-        return Look(self.model.name, self.settings.run, tuple(self.settings.run.scheme.labels), pair.test, {}, f"{again}: {same}.")
+        return Look(self.model.name, self._told, tuple(self.settings.run.scheme.labels), pair.test, {}, f"{again}: {same}.")
 
     # ---- measures ----
     def _look(self, measure: str, pair: Pair) -> Tables:
@@ -154,3 +173,8 @@ class InsideRun:
             "drift": drift.look, "restoration": restoration.look, "knowledge": knowledge.look,
         }  # fmt: skip
         return looks[measure](pair, self.settings, self.reporter)
+
+
+def _levels(facts: pd.DataFrame) -> str:
+    """Fingerprint of the levels of some facts."""
+    return fingerprint([None if pd.isna(level) else int(level) for level in facts["level"]])

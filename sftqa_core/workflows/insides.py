@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.errors import SettingsError
+from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.evaluation.inside import kept_looks
 from sftqa_core.evaluation.inside.kept_looks import KeptLook
 from sftqa_core.knowledge.sources import open_source
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def looks() -> list[KeptLook]:
-    """Every run that was looked at, the person's first."""
+    """Every run that was looked at, the person's first; of two with one name the newer first."""
     return kept_looks.kept_looks(Workspace.current())
 
 
@@ -35,9 +36,19 @@ def read_look(kept: KeptLook, measures: Sequence[str] = tuple(MEASURES)) -> Look
     return kept_looks.read(kept, open_source(kept.settings.source), measures)
 
 
-def beside(kept: KeptLook) -> list[KeptLook]:
-    """All looks on the same base model and facts, this one among them."""
-    return [look for look in looks() if look.base == kept.base]
+def read_looks(some: Sequence[KeptLook], measures: Sequence[str] = tuple(MEASURES)) -> list[Look]:
+    """The same of several; those that can't be read any more are left out."""
+    found = []
+    for one in some:
+        with contextlib.suppress(SftqaError):  # its facts have changed, or it is damaged: its own page says so
+            found.append(read_look(one, measures))
+    return found
+
+
+def beside(kept: KeptLook, measure: str) -> list[KeptLook]:
+    """All looks on the same base model and facts, this one among them, that took this measure with the same settings."""
+    own = kept.pieces[measure].own
+    return [look for look in looks() if look.base == kept.base and measure in look.pieces and look.pieces[measure].own == own]
 
 
 def same_setting(kept: KeptLook) -> tuple[str, str]:
@@ -58,8 +69,9 @@ def inside_settings(name: str, measures: Sequence[str] | None = None, **own: int
     return InsideSettings(name, settings_again(model), wanted, **own)
 
 
-def inside_words(chosen: Sequence[Look], others: Sequence[Look]) -> dict[str, list[str]]:
-    """What may be said of the seeds of one setting, and of all looks on the same base model: measure -> sentences."""
+def inside_words(chosen: Sequence[Look], others: Sequence[Look], measure: str) -> dict[str, list[str]]:
+    """What may be said of one measure at the seeds of one setting, beside all looks on the same base model: measure -> sentences; nothing
+    where it was not taken."""
     from sftqa_core.evaluation.inside import curves_tables, drift_tables, knowledge_tables, restoration_tables
 
     said: dict[str, Callable[[], list[str]]] = {
@@ -68,7 +80,7 @@ def inside_words(chosen: Sequence[Look], others: Sequence[Look]) -> dict[str, li
         "knowledge": lambda: knowledge_tables.words(chosen, knowledge_tables.stored(others)),
         "curves": lambda: curves_tables.words(chosen, others),
     }
-    return {measure: words() for measure, words in said.items() if all(measure in look.tables for look in chosen)}
+    return {measure: said[measure]()} if all(measure in look.tables for look in chosen) else {}
 
 
 def inside_summary(chosen: Sequence[Look]) -> list[dict[str, Any]]:
@@ -100,10 +112,7 @@ def fact_inside(source: str, fact_id: str) -> list[dict[str, Any]]:
     from sftqa_core.evaluation.inside import drift_tables, knowledge_tables
 
     rows = []
-    for kept in looks():
-        if kept.settings.source != source:
-            continue
-        look = read_look(kept, ("drift", "knowledge"))
+    for look in read_looks([kept for kept in looks() if kept.settings.source == source], ("drift", "knowledge")):
         found = look.facts[look.facts["fact_id"] == fact_id]
         if found.empty:
             continue

@@ -9,7 +9,7 @@ import pytest
 from sftqa_core import workflows
 from sftqa_core.cli import inside_commands
 from sftqa_core.cli import main as command
-from sftqa_core.evaluation.inside.kept_looks import KeptLook
+from sftqa_core.evaluation.inside.kept_looks import KeptLook, Piece
 from sftqa_core.records import InsideSettings
 from tests.looks import drift_look
 
@@ -19,7 +19,7 @@ def taken(monkeypatch):
     """In place of models a made look; with what it was asked for."""
     asked: list[InsideSettings] = []
     look = drift_look()
-    kept = KeptLook("fingerprint", look.name, look.settings, look.labels, "base", "source", "made", False)
+    kept = KeptLook("fingerprint", (look.name,), look.settings, look.labels, "base", "source", False, {})
 
     def inside_settings(name, measures, **own):
         return InsideSettings(name, look.settings, tuple(measures or ("drift",)), **own)
@@ -31,7 +31,7 @@ def taken(monkeypatch):
     monkeypatch.setattr(workflows, "inside_settings", inside_settings)
     monkeypatch.setattr(workflows, "inside", inside)
     monkeypatch.setattr(workflows, "read_look", lambda kept, measures: look)
-    monkeypatch.setattr(workflows, "beside", lambda kept: [kept])
+    monkeypatch.setattr(workflows, "beside", lambda kept, measure: [kept])
     monkeypatch.setattr(workflows, "forecast", lambda settings: SimpleNamespace(seconds_low=1.0, seconds_high=2.0))
     monkeypatch.setattr(workflows, "preflight", lambda settings, cost: None)
     monkeypatch.setattr(inside_commands, "checked", lambda report: None)
@@ -46,12 +46,13 @@ def run(capsys, *arguments: str, code: int = 0) -> str:
     return output.out or output.err
 
 
-def test_without_a_run_it_lists_what_was_looked_at(capsys, monkeypatch):
+def test_without_a_run_it_lists_what_was_looked_at(capsys, monkeypatch, tmp_path):
     """Or says how to look."""
     monkeypatch.setattr(workflows, "looks", list)
     assert run(capsys) == "No run was looked at yet. Run: sftqa inside RUN\n"
     look = drift_look()
-    kept = KeptLook("f", "cell:s0", look.settings, look.labels, "base", "source", "made", True, {"answers": "", "drift": ""})
+    pieces = dict.fromkeys(("answers", "drift"), Piece(tmp_path, {}, "made"))
+    kept = KeptLook("f", ("cell:s0",), look.settings, look.labels, "base", "source", True, pieces)
     monkeypatch.setattr(workflows, "looks", lambda: [kept])
     assert run(capsys).splitlines()[-1].split() == ["cell:s0", "drift", "shipped"]
     assert json.loads(run(capsys, "--json")) == {"looks": [{"run": "cell:s0", "measures": ["drift"], "shipped": True}]}

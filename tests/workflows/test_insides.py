@@ -18,11 +18,19 @@ from sftqa_core.records import InsideSettings, TrainSettings
 from sftqa_core.records.job import command_of
 from sftqa_core.records.recipes import RECIPES
 from sftqa_core.workflows import inside_runs
+from sftqa_core.workspace import Workspace
 from tests.made_runs import made_run
 from tests.small import small_source
 from tests.workflows.test_training import settings
 
 SMALL = {"per_level": 2, "draws": 1, "looks": 2, "wrong": 2}
+
+
+@pytest.fixture
+def workspace(workspace, monkeypatch, tmp_path):
+    """Without the looks that ship."""
+    monkeypatch.setenv("SFTQA_SHIPPED", str(tmp_path / "nothing"))
+    return Workspace.current()
 
 
 @pytest.fixture
@@ -76,8 +84,11 @@ def test_a_run_without_weights_is_trained_again_to_the_same_answers(world, works
     assert set(look.tables["curves"]["watched"]["part"]) == {"train", "dev"}
     again = run_of(world)
     assert again != name
-    assert workflows.inside(workflows.inside_settings(again, **SMALL)).name == name
+    both = workflows.inside(workflows.inside_settings(again, **SMALL))
+    assert (both.run, both.names) == (kept.run, tuple(sorted((name, again))))
+    assert [look.names for look in workflows.looks()] == [both.names]
     other = workflows.inside(workflows.inside_settings(run_of(world, seed=1), ["drift"], **SMALL))
+    assert [look.run for look in workflows.beside(other, "drift")] == [look.run for look in workflows.looks()]
     assert workflows.same_setting(other) == workflows.same_setting(kept)
 
 
@@ -87,9 +98,9 @@ def test_every_measure_is_taken_and_put_in_words(world, workspace, method):
     name = run_of(world, save_model=True, method=method)
     kept = workflows.inside(workflows.inside_settings(name, ["drift", "restoration", "knowledge"], **SMALL))
     look = workflows.read_look(kept)
-    said = workflows.inside_words([look], [look])
-    assert list(said) == ["drift", "restoration", "knowledge"]
-    assert all(said.values())
+    for measure in kept.measures:
+        assert workflows.inside_words([look], [look], measure)[measure]
+    assert workflows.inside_words([look], [look], "curves") == {}
     assert look.made.startswith("The weights that it kept: right and wrong are as stored")
     (row,) = [row for row in workflows.fact_inside(world, look.facts["fact_id"].iloc[0]) if row["run"] == name]
     assert row["kl"] >= 0
@@ -197,6 +208,7 @@ def test_what_is_damaged_or_of_another_version_is_passed_over(workspace, monkeyp
         kept_looks.read(kept, SOURCE)
     with pytest.raises(NotFound, match="other facts than small has now"):
         kept_looks.read(kept, replace(SOURCE, fingerprint="other"))
+    assert kept_looks.find(workspace, kept_looks.key_of(RUN, "drift", WANTED)) is None  # so it is taken again
     monkeypatch.setitem(kept_looks.VERSIONS, "drift", 2)
     assert kept_looks.kept_looks(workspace)[0].measures == ()
     write_folder(workspace.root / "inside" / "foreign", lambda work: None, {"kind": "look inside"})
@@ -211,6 +223,15 @@ def test_of_several_settings_the_last_look_counts(workspace):
     assert first != last
     (kept,) = kept_looks.kept_looks(workspace)
     assert kept_looks.read(kept, SOURCE).tables["knowledge"]["facts"]["k"].eq(1.0).all()
+    asked = kept_looks.kept(workspace, RUN, replace(WANTED, measures=("knowledge",)))  # with other settings: those
+    assert kept_looks.read(asked, SOURCE).tables["knowledge"]["facts"]["k"].eq(0.0).all()
+    assert asked.pieces["knowledge"].own == {"per_level": 60, "wrong": 10}
+
+
+def test_a_fact_that_the_source_lacks_is_refused(workspace):
+    """It has no row there."""
+    with pytest.raises(ValueError, match="small lacks 1 of the facts of facts"):
+        keep(workspace, "drift", {"facts": pd.DataFrame({"fact_id": ["nowhere"]})})
 
 
 def test_looks_at_other_base_models_are_told_apart(workspace):

@@ -29,7 +29,10 @@ def inside_panel(comparison: Comparison, stamp: str) -> None:
 
 
 def _looks(runs: list[Any], stamp: str) -> None:
-    seen = {look.name: look for look in inside_reads.kept(stamp)}
+    seen: dict[str, Any] = {}
+    for look in inside_reads.kept(stamp):  # of two with one name the newer first
+        for name in look.names:
+            seen.setdefault(name, look)
     rows = []
     for run in runs:
         looks = [seen[name] for name in run.names if name in seen]

@@ -17,11 +17,12 @@ from sftqa_core.records import ACTIVE, MEASURES, TrainSettings
 
 
 def pick(stamp: str) -> tuple[str, list[Any]]:
-    """A run's or cell's name, and the looks at all seeds of its setting; none where nobody has looked yet."""
-    seeds = {look.name: looks for looks in inside_reads.groups(stamp).values() for look in looks}
-    asked = address.value("run") or ""
-    first = {looks[0].name: asked if asked in {look.name for look in looks} else looks[0].name for looks in seeds.values()}
-    titles = {name: _title(seeds[name]) for name in first.values()}
+    """A run's or cell's name, and the looks at all seeds of its setting, its own first; none where nobody has looked yet."""
+    seeds, asked = inside_reads.by_name(stamp), address.value("run") or ""
+    titles = {}
+    for looks in inside_reads.groups(stamp):
+        named = asked in seeds and seeds[asked][0].run in [look.run for look in looks]
+        titles[asked if named else looks[0].name] = _title(looks)
     waiting = {run.id for run in resources.runs(stamp) if run.n and run.id not in seeds}
     titles |= {name: f"{title} · not looked at yet" for name, title in run_names(stamp).items() if name in waiting}
     if asked not in titles:  # a cell of a study, by a link
@@ -32,7 +33,7 @@ def pick(stamp: str) -> tuple[str, list[Any]]:
     if not titles:
         return "", []
     name = pickers.linked("Run", list(titles), "run", titles.__getitem__, explicit=True)
-    return name, seeds.get(name, [])
+    return name, sorted(seeds.get(name, []), key=lambda look: name not in look.names)
 
 
 def _title(looks: list[Any]) -> str:
@@ -48,11 +49,13 @@ def words_of(settings: TrainSettings) -> str:
 
 
 def start_panel(name: str, taken: tuple[str, ...], stamp: str) -> None:
-    """Choose measures, see what they cost, start the job; or the job's panel. `taken`: measures that are there."""
-    left = [measure for measure in MEASURES if measure not in taken]
-    measures = pickers.linked_pills(
-        "Look at", left, "measures", usual=inside_reads.settings(name, (), stamp).measures, format_func=MEASURES.get
-    )
+    """Choose measures, see what they cost, start the job; or the job's panel. `taken`: measures that are there; nothing where all are."""
+    left = [measure for measure in inside_reads.settings(name, (), stamp).measures if measure not in taken]
+    if not left:
+        return
+    if taken:
+        st.subheader("Not looked at yet", anchor=False)
+    measures = pickers.linked_pills("Look at", left, "measures", usual=left, format_func=MEASURES.get)
     jobs = state.watched_jobs("inside", lambda job: job.settings.get("name") == name)
     for job in jobs:
         job_panel(job, "inside", charts=False)

@@ -14,15 +14,25 @@ def kept(stamp: str) -> list[Any]:
 
 
 @st.cache_resource(show_spinner=False, max_entries=2, ttl=60)
-def groups(stamp: str) -> dict[str, list[Any]]:
-    """The same by setting: name of the first seed -> the looks of all seeds, seeds in their order."""
+def groups(stamp: str) -> list[list[Any]]:
+    """The same by setting, seeds in their order; of two looks at one seed the newer one."""
     from sftqa_core import workflows
 
-    settings: dict[Any, list[Any]] = {}
+    settings: dict[Any, dict[int, Any]] = {}
     for look in kept(stamp):
-        settings.setdefault(workflows.same_setting(look), []).append(look)
-    ordered = [sorted(looks, key=lambda look: look.settings.seed) for looks in settings.values()]
-    return {looks[0].name: looks for looks in sorted(ordered, key=_order)}
+        settings.setdefault(workflows.same_setting(look), {}).setdefault(look.settings.seed, look)
+    return sorted(([seeds[seed] for seed in sorted(seeds)] for seeds in settings.values()), key=_order)
+
+
+def by_name(stamp: str) -> dict[str, list[Any]]:
+    """Each run's and cell's name -> the looks at its setting; where other aliases, levels or devices gave another look, the newer one."""
+    named: dict[str, list[Any]] = {}
+    group = {look.run: looks for looks in groups(stamp) for look in looks}
+    for look in kept(stamp):
+        for name in look.names:
+            if look.run in group:
+                named.setdefault(name, group[look.run])
+    return named
 
 
 def _order(looks: list[Any]) -> tuple[Any, ...]:
@@ -32,15 +42,17 @@ def _order(looks: list[Any]) -> tuple[Any, ...]:
 
 
 def read(looks: list[Any], measures: tuple[str, ...], stamp: str) -> list[Any]:
-    """What was seen in these runs. Raises `NotFound` where their facts have changed."""
-    return [_read(look.run, tuple(map(str, look.folders.values())), measures, stamp) for look in looks]
+    """What was seen in these runs; those that can't be read any more are left out."""
+    found = [_read(look.run, tuple(str(piece.folder) for piece in look.pieces.values()), measures, stamp) for look in looks]
+    return [look for look in found if look is not None]
 
 
 @st.cache_resource(show_spinner=False, max_entries=64, ttl=600)
 def _read(run: str, folders: tuple[str, ...], measures: tuple[str, ...], stamp: str) -> Any:
     from sftqa_core import workflows
 
-    return workflows.read_look(next(look for look in kept(stamp) if look.run == run), measures)
+    found = workflows.read_looks([look for look in kept(stamp) if look.run == run], measures)
+    return found[0] if found else None
 
 
 @st.cache_data(show_spinner="Reading what was seen inside…", max_entries=64, ttl=600)

@@ -25,28 +25,35 @@ _PANELS: dict[str, Panel] = {
 }  # fmt: skip
 
 
-def about(looks: Sequence[Any]) -> None:
-    """Where the models came from, and whether they are those that were stored."""
-    for sentence in dict.fromkeys(look.made for look in looks):
-        st.caption(literal(sentence))
-    names = ",".join(look.name for look in looks)
-    page_link("pages/compare.py", "Compare these", "inside-compare", icon=":material/compare_arrows:", to={"runs": names})
+def chapters(looks: Sequence[Any], stamp: str) -> None:
+    """One measure, which is picked: what nobody sees is neither read nor computed.
 
-
-def chapters(looks: Sequence[Any], stamp: str) -> tuple[str, ...]:
-    """One measure, which is picked: what nobody sees is neither read nor computed. Returns the measures that all seeds have.
-
-    `looks` are those at the seeds of one setting; beside them stand all others on the same base model.
+    `looks` are those at the seeds of one setting. Seeds that were looked at otherwise than the first one (more facts a level, say) are left
+    out; beside them stand all looks on the same base model that were taken as it was.
     """
     taken = [measure for measure in MEASURES if any(measure in look.measures for look in looks)]
-    if taken:
-        measure = linked_choice("Chapter", taken, "chapter", _NAMES.__getitem__, label_visibility="collapsed")
-        beside = [look for look in inside_reads.kept(stamp) if look.base == looks[0].base]
-        chosen, others = (
-            inside_reads.read([look for look in some if measure in look.measures], (measure,), stamp) for some in (looks, beside)
-        )
-        panels.piece(_PANELS[measure])(chosen, others)
-    return tuple(measure for measure in taken if all(measure in look.measures for look in looks))
+    if not taken:
+        return
+    measure = linked_choice("Chapter", taken, "chapter", _NAMES.__getitem__, label_visibility="collapsed")
+    own = next(look.pieces[measure].own for look in looks if measure in look.measures)
+    known = [look for look in inside_reads.kept(stamp) if look.base == looks[0].base]
+    alike = [[look for look in some if measure in look.measures and look.pieces[measure].own == own] for some in (looks, known)]
+    chosen, others = (inside_reads.read(some, (measure,), stamp) for some in alike)
+    if not chosen:
+        panels.empty("The facts of these runs have changed since they were looked at, or the results are damaged.")
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        for sentence in dict.fromkeys(look.made for look in chosen):
+            st.caption(literal(sentence), width="content")
+        names = ",".join(look.name for look in chosen)
+        page_link("pages/compare.py", "Compare these", "inside-compare", icon=":material/compare_arrows:", to={"runs": names})
+    panels.piece(_PANELS[measure])(sorted(chosen, key=lambda look: look.settings.seed), others)
+    st.caption(f"Intervals and words draw facts anew. {_seeds(chosen)}")
+
+
+def _seeds(looks: Sequence[Look]) -> str:
+    count = len(looks)
+    return "It is one training: another seed may differ." if count == 1 else f"They hold for these {count} seeds: others may differ."
 
 
 def command(look: Any) -> None:

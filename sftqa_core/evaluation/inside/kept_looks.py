@@ -3,8 +3,8 @@
     <layer>/inside/<key>/NAME.parquet   the measure's tables; in place of a fact's id its row in the source's fact table
                          manifest.json  written last: the key's settings, and of the run name, settings, labels and where it came from
 
-The key is a hash of all that the numbers depend on, so two runs of the same settings share a look. The measure `answers` is always taken:
-row, level, base_correct, correct of every test fact.
+The key is a hash of all that the numbers depend on, so two runs of the same settings share a look; each of their names is kept, as a folder
+without tables (measure `name`). The measure `answers` is always taken: row, level, base_correct, correct of every test fact.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.artifacts import MANIFEST, finished, is_finished, place_of, read_file, read_manifest, write_folder
+from sftqa_core.artifacts import MANIFEST, damaged_files, finished, is_finished, place_of, read_file, read_manifest, write_folder
 from sftqa_core.errors import ArtifactDamaged, NotFound, SftqaError
 from sftqa_core.evaluation.inside.look import Look
 from sftqa_core.jsonrecord import fingerprint
@@ -28,16 +28,23 @@ if TYPE_CHECKING:
 
     from sftqa_core.knowledge.facts import FactSource
 
-FOLDER, ANSWERS = "inside", "answers"
-VERSIONS = {ANSWERS: 1, **dict.fromkeys(MEASURES, 1)}  # of a measure's numbers: raised when their meaning changes
-_OWN = {
-    "drift": ("statements",),
-    "restoration": ("per_level", "draws"),
-    "knowledge": ("per_level", "wrong"),
-    "curves": ("looks",),
-}  # settings that it depends on
+FOLDER, ANSWERS, NAME = "inside", "answers", "name"
+VERSIONS = {NAME: 1, ANSWERS: 1, **dict.fromkeys(MEASURES, 1)}  # of a measure's numbers: raised when their meaning changes
+_OWN = {  # settings that a measure depends on
+    "drift": ("statements",), "restoration": ("per_level", "draws"), "knowledge": ("per_level", "wrong"), "curves": ("looks",),
+    NAME: ("name",),
+}  # fmt: skip
 _FACT_COLUMNS = ("fact_id", "relation", "subject", "question", "answers", "domain", "echo", "contested", "rival")
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One measure of one run on disk."""
+
+    folder: Path
+    own: Mapping[str, Any]  # settings of the look that it depends on
+    made: str  # where the tuned model came from, and whether it is the one that was stored
 
 
 @dataclass(frozen=True)
@@ -45,19 +52,22 @@ class KeptLook:
     """What is stored of one run, from the manifests alone."""
 
     run: str  # fingerprint of all that the tuned model and its test facts depend on
-    name: str
+    names: tuple[str, ...]  # of the runs and cells that have these settings, as far as one was looked at by its name
     settings: TrainSettings
     labels: tuple[str, ...]
     base: str  # fingerprint of the base model, source and facts: only looks with the same one can be laid beside each other
     source: str  # the source's fingerprint
-    made: str
     shipped: bool
-    folders: Mapping[str, Path] = field(default_factory=dict)  # by measure
+    pieces: Mapping[str, Piece]  # by measure
+
+    @property
+    def name(self) -> str:
+        return self.names[0]
 
     @property
     def measures(self) -> tuple[str, ...]:
         """Those that were taken, in the page's order."""
-        return tuple(measure for measure in MEASURES if measure in self.folders)
+        return tuple(measure for measure in MEASURES if measure in self.pieces)
 
 
 def key_of(run: Mapping[str, Any], measure: str, settings: InsideSettings) -> dict[str, Any]:
@@ -66,13 +76,20 @@ def key_of(run: Mapping[str, Any], measure: str, settings: InsideSettings) -> di
     return {"run": dict(run), "measure": measure, "version": VERSIONS[measure], "settings": own}
 
 
-def has(workspace: Workspace, key: Mapping[str, Any]) -> bool:
-    """Whether a measure was taken, in either layer."""
-    return any(is_finished(place_of(layer / FOLDER / fingerprint(key))) for layer in workspace.layers)
+def find(workspace: Workspace, key: Mapping[str, Any]) -> Path | None:
+    """Where a measure lies whole, the person's layer first; None where it was not taken, or is damaged: then it is taken again."""
+    for layer in workspace.layers:
+        folder = place_of(layer / FOLDER / fingerprint(key))
+        try:
+            if is_finished(folder) and not damaged_files(folder):
+                return folder
+        except SftqaError as error:
+            _log.warning("%s is passed over: %s", folder, error)
+    return None
 
 
 def write(workspace: Workspace, key: Mapping[str, Any], tables: Mapping[str, pd.DataFrame], source: FactSource, about: Look) -> Path:
-    """Keep a measure's tables. Raises `StorageError`."""
+    """Keep a measure's tables; `source` is the whole one, whatever part of it a model has read. Raises `StorageError`."""
     import pandas as pd
 
     rows = pd.Index(source.facts["fact_id"])
@@ -81,6 +98,8 @@ def write(workspace: Workspace, key: Mapping[str, Any], tables: Mapping[str, pd.
         for name, table in tables.items():
             if "fact_id" in table:
                 at = rows.get_indexer(table["fact_id"].astype(str)).astype("int32")
+                if (at < 0).any():
+                    raise ValueError(f"{source.name} lacks {(at < 0).sum()} of the facts of {name}.")
                 table = table.drop(columns="fact_id").assign(row=at)
             table.to_parquet(work / f"{name}.parquet", index=False, compression="zstd")
 
@@ -92,36 +111,47 @@ def write(workspace: Workspace, key: Mapping[str, Any], tables: Mapping[str, pd.
 
 
 def kept_looks(workspace: Workspace) -> list[KeptLook]:
-    """Every run that was looked at, the person's first, by name; of other versions of a measure and of damaged ones nothing.
-
-    Where a measure was taken with several settings, the person's last one counts.
-    """
+    """Every run that was looked at, the person's first, then by name; where two have one name, the newer first. Of other versions of a
+    measure and of damaged ones nothing. Where a measure was taken with several settings, the person's last one counts."""
     looks: dict[str, KeptLook] = {}
-    pieces: dict[str, dict[str, Path]] = {}
-    folders = finished(layer / FOLDER for layer in workspace.layers).values()
-    for folder in sorted(folders, key=lambda folder: (workspace.shipped in folder.parents, -(folder / MANIFEST).stat().st_mtime_ns)):
+    pieces: dict[str, dict[str, Piece]] = {}
+    names: dict[str, list[str]] = {}
+    for folder in sorted(finished(layer / FOLDER for layer in workspace.layers).values(), key=lambda folder: _age(folder, workspace)):
         try:
             manifest = read_manifest(folder)
             key = manifest["settings"]
-            if key["version"] != VERSIONS.get(key["measure"]):
+            run, measure = fingerprint(key["run"]), key["measure"]
+            if key["version"] != VERSIONS.get(measure):
                 continue
-            run = fingerprint(key["run"])
-            if pieces.setdefault(run, {}).setdefault(key["measure"], folder) == folder and key["measure"] == ANSWERS:
+            names.setdefault(run, []).append(manifest["name"])
+            piece = Piece(folder, key["settings"], manifest["made"])
+            if pieces.setdefault(run, {}).setdefault(measure, piece) == piece and measure == ANSWERS:
                 base = fingerprint({name: value for name, value in key["run"].items() if name != "settings"})
-                told = (run, manifest["name"], TrainSettings.from_dict(manifest["run"]), tuple(manifest["labels"]), base)
-                looks[run] = KeptLook(*told, key["run"]["source"], manifest["made"], workspace.shipped in folder.parents)
-        except (SftqaError, KeyError, TypeError) as error:
+                told = TrainSettings.from_dict(manifest["run"]), tuple(manifest["labels"]), base, key["run"]["source"]
+                looks[run] = KeptLook(run, (), *told, workspace.shipped in folder.parents, pieces[run])
+        except (SftqaError, KeyError, TypeError, AttributeError) as error:
             _log.warning("%s is passed over: %s", folder, error)
-    found = [KeptLook(**vars(look) | {"folders": pieces[run]}) for run, look in looks.items()]
+    found = [KeptLook(**vars(look) | {"names": tuple(dict.fromkeys(sorted(names[run])))}) for run, look in looks.items()]
     return sorted(found, key=lambda look: (look.shipped, look.name))
 
 
-def kept(workspace: Workspace, run: Mapping[str, Any]) -> KeptLook:
-    """What is stored of one run. Raises `NotFound`."""
+def _age(folder: Path, workspace: Workspace) -> tuple[bool, int]:
+    """What ships last, the newest first."""
+    try:
+        return workspace.shipped in folder.parents, -(folder / MANIFEST).stat().st_mtime_ns
+    except OSError:  # removed meanwhile
+        return True, 0
+
+
+def kept(workspace: Workspace, run: Mapping[str, Any], settings: InsideSettings) -> KeptLook:
+    """What is stored of one run, of the measures that are asked for with just these settings. Raises `NotFound`."""
     wanted = fingerprint(run)
     for look in kept_looks(workspace):
         if look.run == wanted:
-            return look
+            folders = {measure: find(workspace, key_of(run, measure, settings)) for measure in settings.measures}
+            manifests = {measure: (folder, read_manifest(folder)) for measure, folder in folders.items() if folder}
+            exact = {measure: Piece(folder, told["settings"]["settings"], told["made"]) for measure, (folder, told) in manifests.items()}
+            return KeptLook(**vars(look) | {"pieces": {**look.pieces, **exact}})
     raise NotFound("What was seen inside this run was removed meanwhile. Look again.")
 
 
@@ -132,13 +162,15 @@ def read(kept: KeptLook, source: FactSource, measures: Sequence[str] = tuple(MEA
     """
     if source.fingerprint != kept.source:
         raise NotFound(f"{kept.name} was looked at on other facts than {source.name} has now.")
-    answers = _tables(kept.folders[ANSWERS], source)
+    answers = _tables(kept.pieces[ANSWERS].folder, source)
     if not answers:
-        raise NotFound(f"What was seen inside {kept.name} is damaged. Look again.")
+        raise NotFound(f"What was seen inside {kept.name} is damaged. Look again: sftqa inside {kept.name}")
     columns = [name for name in _FACT_COLUMNS if name in source.facts]
     facts = answers[ANSWERS].merge(source.facts[columns], on="fact_id", how="left")
-    tables = {measure: table for measure in measures if measure in kept.folders and (table := _tables(kept.folders[measure], source))}
-    return Look(kept.name, kept.settings, kept.labels, facts.astype({"level": "Int64"}), tables, kept.made)
+    chosen = {measure: kept.pieces[measure] for measure in measures if measure in kept.pieces}
+    tables = {measure: table for measure, piece in chosen.items() if (table := _tables(piece.folder, source))}
+    made = " ".join(dict.fromkeys(piece.made for piece in (chosen or kept.pieces).values()))
+    return Look(kept.name, kept.settings, kept.labels, facts.astype({"level": "Int64"}), tables, made)
 
 
 def _tables(folder: Path, source: FactSource) -> dict[str, pd.DataFrame]:
