@@ -34,7 +34,7 @@ def test_what_ships_is_shown_for_all_seeds(page):  # noqa: F811
     text = plain(app)
     assert "right and wrong are as stored on all 3,060 facts" in text
     assert CHAPTERS["drift"] in text
-    assert f"sftqa inside {CELL}:n1920:s0" in text
+    assert f"sftqa inside {CELL}:n1920:s1" in text
     assert len(app.get("plotly_chart")) >= 5
     (titles,) = ([option for option in box.options if "not looked at" not in option] for box in app.selectbox if box.label == "Run")
     assert len(titles) == 4
