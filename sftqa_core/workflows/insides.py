@@ -85,8 +85,9 @@ def inside_words(chosen: Sequence[Look], others: Sequence[Look], measure: str) -
 
 def inside_summary(chosen: Sequence[Look]) -> list[dict[str, Any]]:
     """The headline of the seeds of one setting, a row a domain: domain, and as far as they were measured facts, kl, kl_low, kl_high (KL
-    after the question), asked, known_before, known_after (shares of facts whose right answer ranks first), and activated with its low,
-    high and starts (share of the facts known and not said before that are said now)."""
+    after the question), asked, known_before, known_after, known_change with its low and high (facts whose right answer ranks first in the
+    fixed set, which no model's answers touch), and activated with its low, high and starts (share of the facts known and not said before
+    that are said now)."""
     from sftqa_core.evaluation.inside import drift_tables, knowledge_tables
 
     rows: dict[str, dict[str, Any]] = {domain: {"domain": domain} for domain in DOMAIN_NAMES}
@@ -95,9 +96,10 @@ def inside_summary(chosen: Sequence[Look]) -> list[dict[str, Any]]:
         for row in table[(table["kind"] == drift_tables.QUESTIONS) & (table["level"] == drift_tables.EVERY)].to_dict("records"):
             rows[row["domain"]] |= {"facts": row["facts"], "kl": row["kl"], "kl_low": row["low"], "kl_high": row["high"]}
     if all("knowledge" in look.tables for look in chosen):
-        table = knowledge_tables.by_level(chosen)
-        for row in table[(table["level"] == knowledge_tables.ALL) & table["domain"].isin(rows)].to_dict("records"):
-            rows[row["domain"]] |= {"asked": row["facts"], f"known_{'before' if row['model'] == 'base' else 'after'}": row["known"]}
+        table = knowledge_tables.changes(chosen)
+        for row in table[(table["share"] == "fixed") & table["domain"].isin(rows)].to_dict("records"):
+            known = {"known_before": row["before"], "known_after": row["after"], "known_change": row["difference"]}
+            rows[row["domain"]] |= {"asked": row["facts"], **known, "known_low": row["low"], "known_high": row["high"]}
         table = knowledge_tables.named_moves(chosen)
         for row in table[(table["move"] == "activated") & table["domain"].isin(rows)].to_dict("records"):
             activated = {"activated": row["share"], "activated_low": row["low"], "activated_high": row["high"]}

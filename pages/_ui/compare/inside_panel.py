@@ -12,11 +12,12 @@ from pages._ui.links import page_link
 from pages._ui.wording import percent
 from sftqa_core.evaluation.intervals import LEAST
 from sftqa_core.records import DOMAIN_NAMES, Comparison
+from sftqa_core.records.amounts import points
 
-_TITLES = {"run": "", "kl": "KL after the question", "known": "knows, before → after", "activated": "activated"}
+_TITLES = {"run": "", "kl": "KL after the question", "known": "knows, before → after", "moved": "change, points", "activated": "activated"}
 _ABOUT = (
-    "KL: how far the first token after the question moved from the base model, in nats. Knows: the right answer ranks first among wrong "
-    "ones. Activated: of the facts that the base model knew and did not say, the share that is said now. With 95% intervals; each fact is "
+    "KL: how far the first token after the question moved from the base model, in nats. Knows: the right answer ranks first among the "
+    "rival and the relation's commonest answers. Activated: of the facts that the base model knew and did not say, the share that is said now. With 95% intervals; each fact is "
     "averaged over seeds first."
 )
 
@@ -49,8 +50,17 @@ def _looks(runs: list[Any], stamp: str) -> None:
 
 def _row(label: str, one: dict[str, Any]) -> dict[str, Any]:
     row = {"run": label, "domain": DOMAIN_NAMES[one["domain"]], "facts": one.get("facts", one.get("asked", 0))}
-    row["kl"] = "" if "kl" not in one else f"{one['kl']:.2f} ({one['kl_low']:.2f} to {one['kl_high']:.2f})"
+    row["kl"] = (
+        ""
+        if "kl" not in one
+        else "too few facts to tell"
+        if row["facts"] < LEAST
+        else f"{one['kl']:.2f} ({one['kl_low']:.2f} to {one['kl_high']:.2f})"
+    )
     row["known"] = "" if "known_after" not in one else f"{percent(one['known_before'])} → {percent(one['known_after'])}"
+    change = [one.get(f"known_{name}") for name in ("change", "low", "high")]
+    told = None not in change and one["asked"] >= LEAST
+    row["moved"] = f"{points(change[0])} ({points(change[1])} to {points(change[2])})" if told else ""
     few = one.get("starts", 0) < LEAST
     row["activated"] = (
         "" if "activated" not in one

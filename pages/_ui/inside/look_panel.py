@@ -38,7 +38,8 @@ def chapters(looks: Sequence[Any], stamp: str) -> None:
     own = next(look.pieces[measure].own for look in looks if measure in look.measures)
     known = [look for look in inside_reads.kept(stamp) if look.base == looks[0].base]
     alike = [[look for look in some if measure in look.measures and look.pieces[measure].own == own] for some in (looks, known)]
-    chosen, others = (inside_reads.read(some, (measure,), stamp) for some in alike)
+    with st.spinner("Reading what was seen…"):
+        chosen, others = (inside_reads.read(some, (measure,), stamp) for some in alike)
     if not chosen:
         panels.empty("The facts of these runs have changed since they were looked at, or the results are damaged.")
         return
@@ -47,7 +48,8 @@ def chapters(looks: Sequence[Any], stamp: str) -> None:
             st.caption(literal(sentence), width="content")
         names = ",".join(look.name for look in chosen)
         page_link("pages/compare.py", "Compare these", "inside-compare", icon=":material/compare_arrows:", to={"runs": names})
-    panels.piece(_PANELS[measure])(sorted(chosen, key=lambda look: look.settings.seed), others)
+    with st.spinner("Counting what was seen…"):  # a few seconds, once
+        panels.piece(_PANELS[measure])(sorted(chosen, key=lambda look: look.settings.seed), others)
     st.caption(f"Intervals and words draw facts anew. {_seeds(chosen)}")
 
 
