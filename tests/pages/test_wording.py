@@ -114,6 +114,13 @@ def test_steps_count_those_done_and_those_to_come(phases, place):
     assert step_of("train", phases) == place
 
 
+def test_steps_of_a_look_are_those_of_its_measures():
+    """Others are neither done nor to come."""
+    assert step_of("inside", ["train", "answers: before", "answers: after", "knowledge: base"], ("knowledge",)) == (4, 5)
+    assert step_of("inside", ["train: tuning"], ("drift",)) == (1, 4)
+    assert step_of("inside", ["curves"]) == (1, 1)
+
+
 def test_a_command_in_a_sentence_is_shown_as_code():
     """Around it the text is escaped as ever; backticks around anything else are signs like others."""
     assert sentence("Log in with `hf auth login`, **now**.") == r"Log in with `hf auth login`, \*\*now\*\*\."
