@@ -162,14 +162,16 @@ def median_interval(values: np.ndarray) -> Estimate:
     return Estimate(float(np.median(ordered)), float(ordered[beyond]), float(ordered[count - 1 - beyond]))
 
 
-def spearman_interval(one: np.ndarray, other: np.ndarray) -> Estimate:
-    """Rank correlation of two measures [runs], with the interval of Bonett and Wright (2000); all None with fewer than 4 runs, or where one
-    of the two is the same for all."""
+def spearman_interval(one: np.ndarray, other: np.ndarray, alpha: float = ALPHA) -> Estimate:
+    """Rank correlation of two measures [settings], with the interval of Bonett and Wright (2000) at level 1 - alpha; all None with fewer
+    than 4 settings, or where one of the two is the same for all."""
+    from scipy.stats import norm
+
     if len(one) < 4 or np.ptp(one) == 0 or np.ptp(other) == 0:
         return Estimate(None, None, None)
     value = float(np.clip(np.corrcoef(_ranks(one), _ranks(other))[0, 1], -1, 1))
     inside = math.atanh(np.clip(value, -0.999999, 0.999999))
-    half = 1.959963984540054 * math.sqrt((1 + value**2 / 2) / (len(one) - 3))
+    half = float(norm.isf(alpha / 2)) * math.sqrt((1 + value**2 / 2) / (len(one) - 3))
     return Estimate(value, math.tanh(inside - half), math.tanh(inside + half))
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ALL = "all"
 _BAND = 0.16  # how much of its colour a band has
-_PARTS = {"train": ("training examples", MODEL_COLOURS[0], "diamond"), "dev": ("dev facts, not trained on", style.GREY, "circle")}
+_PARTS = {"train": ("training examples", MODEL_COLOURS[0], "diamond"), "dev": ("dev facts", style.GREY, "circle")}
 _SIDE = 0.14  # between what stands at one level
 _ANYTHING = 100  # points: an interval that ends there says nothing, and must not flatten the others
 _COEFFICIENTS = {"known": "known examples<br>fitted", "unknown": "unknown examples<br>fitted"}
@@ -55,8 +55,8 @@ def curves_figure(by_step: pd.DataFrame, part: str, domain: str, labels: Sequenc
 
 
 def shares_figure(shares: pd.DataFrame, labels: Sequence[str], y_title: str, height: int = 320) -> go.Figure:
-    """A share of facts by level, training examples beside dev facts: `steps_to_fit` or `forgetting` of evaluation.inside.curves_tables.
-    Bars are 95% intervals; fewer than 30 facts give hollow markers."""
+    """A share of facts by level, training examples beside dev facts: `steps_to_fit` or `forgetting` of evaluation.inside.curves_tables,
+    whose dev facts are of the training examples' domain. Bars are 95% intervals; fewer than 30 facts give hollow markers."""
     figure = style.canvas(height, x_title="memory level", y_title=y_title, percent="y")
     rows = style.rows_with(shares, "share")
     shown = [level for level in (*labels, ALL) if any(row["level"] == level for row in rows)]
@@ -64,6 +64,7 @@ def shares_figure(shares: pd.DataFrame, labels: Sequence[str], y_title: str, hei
         own = sorted((row for row in rows if row["part"] == part), key=lambda row: row["level"] != ALL)  # the legend shows the first one
         if own:
             values, lows, highs = ([row[column] for row in own] for column in ("share", "low", "high"))
+            name = f"{DOMAIN_NAMES.get(own[0]['domain'], '')} {name}, not trained on".strip() if part == "dev" else name
             figure.add_scatter(
                 name=name, x=[shown.index(row["level"]) + _SIDE * (2 * at - 1) for row in own], y=values, mode="markers", showlegend=True,
                 marker={"size": 10, "color": colour, "symbol": style.signs(sign, (row["facts"] for row in own))},

@@ -91,7 +91,7 @@ def test_a_model_that_cannot_be_read_packed_gives_the_same(monkeypatch):
 def test_an_untouched_model_did_not_drift():
     """KL is exactly 0, nothing changed, and no weight moved."""
     pair = pair_of()
-    tables = drift.look(pair, InsideSettings("run"), Silent())
+    tables = drift.look(pair, InsideSettings("run", SETTINGS), Silent())
     for name in ("questions", "statements"):
         assert tables[name]["kl"].tolist() == [0.0] * len(pair.test)
         assert not tables[name]["changed"].any()
@@ -130,7 +130,7 @@ def test_a_row_of_the_output_changed_by_hand_is_found_in_the_weights():
     def double(model):
         model.model.layers[1].mlp.up_proj.weight[0] *= 2
 
-    tables = drift.look(pair_of(double), InsideSettings("run"), Silent())
+    tables = drift.look(pair_of(double), InsideSettings("run", SETTINGS), Silent())
     layers = tables["layers"].set_index(["module", "layer"])
     row = layers.loc[("up_proj", 1)]
     assert (row["changed"], row["top"]) == (32, 32)
@@ -189,8 +189,10 @@ def test_statements_are_of_the_first_facts_of_each_level_and_domain():
 def test_tables_are_rounded_compact_and_in_the_order_of_ids(tmp_path):
     """Two digits of KL, steps of 0.05 nats, half floats that Parquet gives back; the same whatever the order of the facts."""
     pair = pair_of(shaken)
-    tables = drift.look(pair, InsideSettings("run", statements=3), Silent())
-    again = drift.look(replace(pair, test=pair.test.iloc[::-1].reset_index(drop=True)), InsideSettings("run", statements=100), Silent())
+    tables = drift.look(pair, InsideSettings("run", SETTINGS, statements=3), Silent())
+    again = drift.look(
+        replace(pair, test=pair.test.iloc[::-1].reset_index(drop=True)), InsideSettings("run", SETTINGS, statements=100), Silent()
+    )
     pd.testing.assert_frame_equal(tables["questions"], again["questions"])
     ordered = pair.test.sort_values("fact_id").reset_index(drop=True)
     prompts = drift.questions(pair, ordered)
@@ -209,17 +211,10 @@ def test_nothing_to_ask_and_one_batch_after_another():
     pair = pair_of(shaken)
     assert drift.compared(pair, [], Phase(Silent(), "drift", 0, "prompts")).shape == (0, 9)
     recorder = Recorder()
-    drift.look(pair, InsideSettings("run"), recorder)
+    drift.look(pair, InsideSettings("run", SETTINGS), recorder)
     assert [(update.phase, update.done) for update in recorder.updates] == [("drift", 24), ("drift", 48), ("drift: weights", 0)]
     with pytest.raises(Stopped):
-        drift.look(pair, InsideSettings("run"), Recorder(stop_after=1))
-
-
-def test_a_base_in_4_bits_has_no_weights_to_compare():
-    """Its tables of weights are empty."""
-    settings = replace(SETTINGS, method="lora", quantization="nf4")
-    tables = drift.weights(pair_of(settings=settings))
-    assert len(tables["layers"]) == len(tables["top"]) == 0
+        drift.look(pair, InsideSettings("run", SETTINGS), Recorder(stop_after=1))
 
 
 def test_an_adapter_is_read_as_it_answers_and_merged_for_its_weights():
@@ -244,7 +239,7 @@ def test_a_broken_model_is_named():
     """Logits that are not numbers are an error of that model."""
     pair = pair_of(lambda model: model.model.norm.weight.fill_(float("nan")), take=2)
     with pytest.raises(ModelUnavailable, match="not numbers"):
-        drift.look(pair, InsideSettings("run"), Silent())
+        drift.look(pair, InsideSettings("run", SETTINGS), Silent())
 
 
 def test_the_prompt_text_is_the_runs():

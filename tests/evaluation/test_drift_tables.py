@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from sftqa_core.evaluation.inside.drift_tables import Drift, facts_of, looked_at, over_seeds, words
+from sftqa_core.evaluation.inside.drift_tables import Drift, _of_runs, facts_of, looked_at, over_seeds, words
 from sftqa_core.evaluation.inside.look import Look
 from sftqa_core.evaluation.intervals import median_interval, spearman_interval
 from tests.looks import LABELS, SHARES, drift_look
@@ -77,11 +79,11 @@ def test_words_of_one_run():
     look = drift_look(count=240)
     drift = Drift([look], [look])
     assert "likeliest next token is another one for" in told(drift, "In-domain")
-    assert told(drift, "moved more than statements").endswith("nats on the same 480 facts.")
+    assert told(drift, "moved more than statements").endswith("on the same 480 facts.")
     assert "first token became more probable: log P -3.00 before, -1.00 after (480 facts;" in told(drift, "At questions", "first token")
     assert "At questions, L1 facts moved less than L0 facts: 1.50 against 2.00 nats" in told(drift, "At questions", "L0 facts")
     assert "lost moved more than those that stayed right: 2.50 against 1.00 nats (80 lost, 160 kept;" in told(drift, "At questions", "lost")
-    assert "too few runs to tell (1 of 8 or more)" in told(drift, "Over runs")
+    assert "too few settings to tell (1 of 8 or more)" in told(drift, "Over settings")
     assert "hold 63.1% of the summed relative change" in told(drift, "The 1% of parameters")
     assert "dealt out by chance give 57.5%" in told(drift, "The 1% of parameters")
 
@@ -91,7 +93,7 @@ def test_few_facts_say_nothing():
     look = drift_look(count=20)
     sentences = words(Drift([look], [look]))
     assert sum("too few facts to tell" in sentence for sentence in sentences) == 6  # two domains, levels and lost facts at both prompts
-    assert not any("moved more" in sentence or "moved less" in sentence for sentence in sentences if "nats on the same 40" not in sentence)
+    assert not any("moved more" in sentence or "moved less" in sentence for sentence in sentences if "on the same 40 facts" not in sentence)
 
 
 @pytest.mark.parametrize(
@@ -125,17 +127,81 @@ def test_other_ways_of_tuning_are_no_part_of_n():
     assert drift.runs["n"].tolist() == [60, 240]
 
 
-def test_correlation_over_runs_needs_eight():
-    """Drift grows and accuracy falls: said with Spearman's rho and its interval; where all runs are equal, nothing is said."""
+def worse_with_n(settings: int, seeds: int = 1, **more) -> list[Look]:
+    """Runs whose drift grows and whose accuracy falls with n."""
     looks = []
-    for at in range(9):
-        look = drift_look(n=60 + at, size=1 + at)
-        right = look.facts["correct"].to_numpy() & (np.arange(len(look.facts)) % 40 >= 4 * at)
-        looks.append(Look(look.name, look.settings, look.labels, look.facts.assign(correct=right), look.tables))
-    sentence = told(Drift(looks[:1], looks), "Over 9 runs")
-    assert "more drift at statements goes with lower accuracy on L1 (Spearman -1.00" in sentence
-    same = [drift_look(n=60 + at) for at in range(8)]
-    assert "the runs do not differ" in told(Drift(same[:1], same), "Over 8 runs")
+    for at in range(settings):
+        for seed in range(seeds):
+            look = drift_look(n=60 + at, size=1 + at, seed=seed, count=40, **more)
+            right = look.facts["correct"].to_numpy() & (np.arange(len(look.facts)) % 40 >= 4 * at)
+            looks.append(Look(look.name, look.settings, look.labels, look.facts.assign(correct=right), look.tables))
+    return looks
+
+
+def over_settings(looks: list[Look], alpha: float = 0.05) -> str:
+    """What is told of drift and accuracy over settings."""
+    return _of_runs(Drift(looks[:1], looks)).told(alpha)
+
+
+def test_correlation_over_settings_needs_eight():
+    """Drift grows and accuracy falls: said with Spearman's rho and its interval; where all settings are equal, nothing is said."""
+    sentence = over_settings(worse_with_n(9))
+    assert sentence.startswith("Over 9 settings (9 runs), more drift at statements goes with lower accuracy on L1 (Spearman -1.00")
+    alike = [replace(drift_look(n=60 + at), tables=drift_look().tables) for at in range(8)]
+    assert over_settings(alike).endswith("the settings do not differ.")
+
+
+def test_seeds_are_no_further_settings():
+    """Four settings of three seeds are 12 points in the chart and too few settings; a setting is the mean of its seeds."""
+    few = worse_with_n(4, seeds=3)
+    assert len(Drift(few[:3], few).runs) == 12
+    assert over_settings(few).endswith("too few settings to tell (4 of 8 or more).")
+    assert over_settings(worse_with_n(8, seeds=2)).startswith("Over 8 settings (16 runs), more drift at statements goes with lower")
+
+
+def test_settings_that_differ_in_more_than_examples_are_no_part_of_the_correlation():
+    """Eight others with another learning rate are in the chart alone."""
+    looks = [*worse_with_n(4), *worse_with_n(8, learning_rate=1e-2)]
+    assert Drift(looks[:1], looks).runs["comparable"].tolist() == [True] * 4 + [False] * 8
+    assert "too few settings to tell (4 of 8 or more)" in over_settings(looks)
+
+
+def test_verdicts_are_corrected_for_all_that_the_words_tell_of():
+    """A difference that its own 95% interval leaves out of doubt is told of one run; beside the comparisons of many settings it isn't."""
+    draw = np.random.default_rng(5)
+    look = drift_look(count=240)
+    table = look.tables["drift"]["questions"]
+    noise = draw.standard_normal(len(table))
+    look.tables["drift"]["questions"] = table.assign(
+        logprob_tuned=table["logprob_base"] + noise - noise.mean() + 3.0 * noise.std() / 480**0.5
+    )
+    others = [drift_look(n=n, levels=levels, count=240) for n in (60, 240, 960) for levels in ((0,), (1,), (0, 1))]
+    assert "became more probable" in told(Drift([look], [look]), "At questions", "first token")
+    assert "cannot be told to have changed" in told(Drift([look], [look, *others]), "At questions", "first token")
+
+
+def test_words_need_neither_both_domains_nor_levels_nor_two_of_them():
+    """In-domain facts alone; facts without any level, so without statements; four levels of which two have facts."""
+    look = drift_look(count=240)
+    inside = (look.facts["domain"] == "in").to_numpy()
+    order = look.facts["fact_id"].argsort(kind="stable").to_numpy()
+    drift = look.tables["drift"]
+    questions = drift["questions"][inside[order]].reset_index(drop=True)
+    statements = drift["statements"][inside[order]].assign(place=np.arange(240, dtype="int16")).reset_index(drop=True)
+    one = replace(look, facts=look.facts[inside], tables={"drift": {**drift, "questions": questions, "statements": statements}})
+    assert set(Drift([one], [one]).by_level["domain"]) == {"in"}
+    assert not any(sentence.startswith("Out-of-domain") for sentence in words(Drift([one], [one])))
+
+    unknown = look.facts.assign(level=pd.array([None] * 480, dtype="Int64"))
+    bare = replace(look, facts=unknown, tables={"drift": {**drift, "statements": drift["statements"].head(0)}})
+    drifted = Drift([bare], [bare])
+    assert "too few facts to tell (0 and 0)" in told(drifted, "At questions, L1 against L0")
+    assert "too few settings to tell (0 of 8 or more)" in told(drifted, "Over settings")
+    assert set(drifted.by_level["kind"]) == {"questions"}
+    assert drifted.by_setting.empty
+
+    slick = replace(look, labels=("Unknown", "WeaklyKnown", "MaybeKnown", "HighlyKnown"))
+    assert "too few facts to tell (0 and 240)" in told(Drift([slick], [slick]), "At questions, HighlyKnown against Unknown")
 
 
 def test_modules_are_shares_of_the_model_and_of_its_layers():
@@ -149,14 +215,11 @@ def test_modules_are_shares_of_the_model_and_of_its_layers():
     assert drift.top[drift.top["measure"] == "relative"]["held"].tolist() == pytest.approx([share**0.1 for share in SHARES])
 
 
-def test_a_base_in_4_bits_and_runs_without_this_measure():
-    """Empty tables of weights are said; looks without drift, or of other facts, are left out."""
+def test_unchanged_weights_and_runs_without_this_measure():
+    """That nothing changed is said; looks without drift, or of other facts, are left out."""
     look = drift_look()
-    look.tables["drift"]["layers"] = look.tables["drift"]["layers"].head(0)
-    look.tables["drift"]["top"] = look.tables["drift"]["top"].head(0)
-    drift = Drift([look], [look])
-    assert told(drift, "4 bits")
-    assert len(drift.by_module) == 0
+    look.tables["drift"]["top"] = look.tables["drift"]["top"].assign(held=0.0)
+    assert told(Drift([look], [look]), "No parameter changed.")
     assert (
         looked_at([Look("x", look.settings, LABELS, look.facts, {}), Look("y", look.settings, LABELS, look.facts.head(3), look.tables)])
         == []
@@ -183,5 +246,7 @@ def test_spearman_interval():
     found = spearman_interval(one, np.array([0, 2, 1, 4, 3, 6, 5, 8, 7, 9.0]))
     assert found.value == pytest.approx(pd.Series(one).corr(pd.Series([0, 2, 1, 4, 3, 6, 5, 8, 7, 9.0]), method="spearman"))
     assert 0.7 < found.low < found.value < found.high < 1
+    wider = spearman_interval(one, np.array([0, 2, 1, 4, 3, 6, 5, 8, 7, 9.0]), 0.005)
+    assert wider.low < found.low < found.high < wider.high
     assert spearman_interval(one, np.ones(10)) == (None, None, None)
     assert spearman_interval(one[:3], one[:3]) == (None, None, None)

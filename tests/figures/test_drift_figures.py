@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sftqa_core.evaluation.inside.drift_tables import PUBLISHED_TOP, Drift
+from sftqa_core.evaluation.inside.drift_tables import Drift
+from sftqa_core.evaluation.inside.drift_weights import PUBLISHED_TOP
 from sftqa_core.figures import inside_drift
 from tests.looks import LABELS, SHARES, drift_look
 

@@ -50,11 +50,15 @@ def test_few_facts_are_hollow_and_have_no_band():
 def test_examples_stand_beside_dev_facts():
     """At each level one of both, side by side, with intervals; a median that was not reached is told in words."""
     rows = [
-        {"part": part, "level": level, "facts": 40, "seeds": 1, "before": 0.0, "share": 0.4, "low": 0.3, "high": 0.6, "median": median}
+        {"part": part, "level": level, "domain": "in", "facts": 40, "seeds": 1, "before": 0.0, "share": 0.4, "low": 0.3, "high": 0.6,
+         "median": median}
         for part in ("train", "dev") for level, median in (("L0", float("nan")), ("all", 12.0))
     ]  # fmt: skip
     train, dev = shares_figure(pd.DataFrame(rows), LABELS, "ever fitted").data
     assert (train.name, train.marker.color, dev.marker.color) == ("training examples", MODEL_COLOURS[0], GREY)
+    assert (train.name, dev.name) == ("training examples", "in-domain dev facts, not trained on")
+    both = shares_figure(pd.DataFrame(rows).assign(domain="all"), LABELS, "ever fitted").data
+    assert both[1].name == "dev facts, not trained on"
     assert [round(x, 2) for x in train.x] == [0.86, -0.14]
     assert [round(x, 2) for x in dev.x] == [1.14, 0.14]
     assert list(train.error_y.array) == pytest.approx([0.2, 0.2])

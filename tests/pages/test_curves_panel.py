@@ -31,7 +31,8 @@ def test_the_chapter_tells_what_came_out_and_draws_it():
     assert text.startswith("How are facts learned, step by step?")
     assert "The log P of the answer to in-domain dev facts rose by the end: +3.00" in text
     assert "L0 examples are learned less often. Fitted at some look: 100.0%" in text
-    assert "2 runs have learning curves on this base model, 8 are needed." in text
+    assert "1 setting has learning curves on this base model, seeds of one counted once, 8 are needed." in text
+    assert text.count("All examples are in-domain, so only in-domain dev facts stand beside them.") == 2
     assert "Published: in-domain, known examples fitted +7.3 points and unknown examples fitted -8.3 points" in text
     assert "Trained on one level, tested on each" not in text
     assert charts == 4

@@ -26,7 +26,8 @@ def test_a_run_is_told_whole():
     text = words(app)
     assert app.subheader[0].value == "Where did answers and weights move?"
     assert "after the question, the likeliest next token is another one for" in text
-    assert "too few runs to tell \\(4 of 8 or more\\)" in text
+    assert "too few settings to tell \\(2 of 8 or more\\)" in text
+    assert "corrected for the number of comparisons made here" in text
     assert len(app.get("plotly_chart")) == 10  # levels, lost and n at both prompts; runs; cells, modules, top
     table = app.dataframe[0].value
     assert table["facts"].tolist() == [40, 40, 80] * 4

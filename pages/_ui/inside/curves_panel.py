@@ -14,6 +14,7 @@ from sftqa_core.evaluation.inside import curves_tables
 from sftqa_core.evaluation.inside.curves import curves_grids, curves_slick
 from sftqa_core.evaluation.inside.look import Look
 from sftqa_core.figures.inside_curves import curves_figure, regression_figure, shares_figure, train_by_test_figure
+from sftqa_core.records import DOMAIN_NAMES
 from sftqa_core.records.amounts import points
 
 _NOT_WATCHED = (
@@ -108,16 +109,23 @@ def _shares(curves: Any, tables: dict[str, Any]) -> None:
         figure = partial(shares_figure, tables["fit"], curves.labels, "ever fitted")
         draw(figure, key="curves-fit", alt="Share of facts that are ever fitted, by level", of=curves)
         st.caption(
-            "Tuning alone brings out answers to facts that were not trained on. So an example counts as memorised only where it is "
-            "fitted more often than dev facts of its level."
+            "Tuning alone brings out answers to facts that were not trained on. So examples count as memorised only where they are "
+            f"fitted more often than dev facts of their level. {_compared(curves)}"
         )
     with right:
         st.markdown("**Fitted once, missed later**")
         figure = partial(shares_figure, tables["lost"], curves.labels, "missed later")
         draw(figure, key="curves-lost", alt="Share of fitted facts that a later look misses, by level", of=curves)
         st.caption(
-            "Facts whose two best answers are nearly equal come and go by chance: dev facts show how many do without training on them."
+            "Facts whose two best answers are nearly equal come and go by chance: dev facts show how many do without training on them. "
+            f"{_compared(curves)}"
         )
+
+
+def _compared(curves: Any) -> str:
+    """Which dev facts stand beside the training examples."""
+    name = DOMAIN_NAMES.get(curves.compared)
+    return f"All examples are {name}, so only {name} dev facts stand beside them." if name else ""
 
 
 def _regression(others: tuple[Look, ...]) -> None:
@@ -134,7 +142,8 @@ def _regression(others: tuple[Look, ...]) -> None:
             literal(
                 f"Accuracy = base + known x (known examples fitted / all examples) + unknown x (unknown examples fitted / all examples), "
                 f"over {counted(found.looks)} looks of {counted(found.runs)} runs on this base model; a coefficient is what fitting all "
-                f"examples would bring. Intervals: runs drawn anew. R2: {fits}; published 0.86 and 0.95."
+                f"examples would bring. Intervals: {counted(found.settings)} settings drawn anew, all seeds of one together. R2: {fits}; "
+                "published 0.86 and 0.95."
             )
         )
     st.caption(literal(f"{_DIFFERS} ({curves_slick.PAPER})"))

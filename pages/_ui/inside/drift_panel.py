@@ -11,7 +11,8 @@ from pages._ui.charts import draw
 from pages._ui.columns import draw_table
 from pages._ui.wording import literal
 from sftqa_core.artifacts import Kept
-from sftqa_core.evaluation.inside.drift_tables import PUBLISHED_TOP, QUESTIONS, STATEMENTS, Drift, looked_at, words
+from sftqa_core.evaluation.inside.drift_tables import QUESTIONS, STATEMENTS, Drift, looked_at, words
+from sftqa_core.evaluation.inside.drift_weights import PUBLISHED_TOP
 from sftqa_core.evaluation.inside.look import Look
 from sftqa_core.figures import inside_drift
 from sftqa_core.records import DOMAIN_NAMES
@@ -30,6 +31,10 @@ _METHOD = (
     "stored), for the first test facts of each level and domain. log P is of the right answer's first token. Per-fact values are stored "
     "rounded: KL to two digits, the others to 0.05 nats. Over seeds, each fact is averaged, then facts are resampled."
 )
+_CORRECTED = (
+    "Comparisons in these sentences (more, less, rises, falls, higher, lower) follow intervals that are corrected for the number of "
+    "comparisons made here (Bonferroni); intervals marked 95%, and those in charts, are not corrected."
+)
 _drifts: Kept[Drift] = Kept(8)
 _said: Kept[list[str]] = Kept(8)
 
@@ -47,6 +52,7 @@ def drift_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
         return
     drift = _drifts.get((tuple(chosen), tuple(others)), lambda: Drift(chosen, others))
     st.markdown("\n".join(f"- {literal(sentence)}" for sentence in _said.get(drift, lambda: words(drift))))
+    st.caption(_CORRECTED)
     for part in (_answers, _lost, _settings, _weights):
         part(drift)
     with st.expander("Table and method", icon=":material/table:"):
@@ -98,14 +104,13 @@ def _settings(drift: Drift) -> None:
         st.markdown(f"##### Are runs that drift more worse on {literal(last)}?")
         draw(partial(inside_drift.runs_figure, drift.runs, last), key="drift-runs", alt="Accuracy against KL, a point a run", of=drift)
         st.caption(
-            f"All {len(drift.runs):,} runs on this base model that were looked at. Seeds of one setting are alike, so there is less in it "
-            "than there are points. The paper reports lower accuracy with higher KL."
+            f"A point a run: all {len(drift.runs):,} on this base model that were looked at. Seeds of one setting are alike, so the "
+            "sentence above counts them as one, and only settings that differ from this one in nothing but the number of examples and "
+            "their levels. The paper reports lower accuracy with higher KL."
         )
 
 
 def _weights(drift: Drift) -> None:
-    if not len(drift.top):
-        return
     st.markdown("##### Which weights moved?")
     left, right = st.columns(2, gap="large")
     with left:

@@ -46,8 +46,11 @@ def _cells(curves: Curves) -> Iterator[tuple[str, str, str]]:
 
 
 def steps_to_fit(curves: Curves) -> pd.DataFrame:
-    """part, level; facts; seeds; before (share that fits the base model already); share, low, high: facts that fit at some look of the
-    training; median: steps to the first fit, 0 the base model, None where fewer than half ever fit."""
+    """part, level, domain; facts; seeds; before (share that fits the base model already); share, low, high: facts that fit at some look of
+    the training; median: steps to the first fit, 0 the base model, None where fewer than half ever fit.
+
+    Dev facts are those of the training examples' domain (`Curves.compared`): the others are no control for them.
+    """
     import pandas as pd
 
     rows = []
@@ -56,12 +59,14 @@ def steps_to_fit(curves: Curves) -> pd.DataFrame:
         first = curves.first[chosen]
         median = float(np.quantile(first[~np.isnan(first)], 0.5, method="inverted_cdf"))
         before = float(curves.fits[chosen, 0].mean())
-        rows.append((part, level, int(chosen.sum()), seeds, before, *estimate, median if np.isfinite(median) else None))
-    return pd.DataFrame(rows, columns=["part", "level", "facts", "seeds", "before", "share", "low", "high", "median"])
+        about = (part, level, curves.compared, int(chosen.sum()), seeds)
+        rows.append((*about, before, *estimate, median if np.isfinite(median) else None))
+    return pd.DataFrame(rows, columns=["part", "level", "domain", "facts", "seeds", "before", "share", "low", "high", "median"])
 
 
 def forgetting(curves: Curves) -> pd.DataFrame:
-    """part, level; facts (those that fit at some look but the last); seeds; share, low, high: of them, those that a later look misses."""
+    """part, level, domain; facts (those that fit at some look but the last); seeds; share, low, high: of them, those that a later look
+    misses. Dev facts as in `steps_to_fit`."""
     import pandas as pd
 
     rows = []
@@ -69,14 +74,15 @@ def forgetting(curves: Curves) -> pd.DataFrame:
         could = chosen & ~np.isnan(curves.lost)
         if could.any():
             estimate, seeds = _share(curves.lost[could], curves, could)
-            rows.append((part, level, int(could.sum()), seeds, *estimate))
-    return pd.DataFrame(rows, columns=["part", "level", "facts", "seeds", "share", "low", "high"])
+            rows.append((part, level, curves.compared, int(could.sum()), seeds, *estimate))
+    return pd.DataFrame(rows, columns=["part", "level", "domain", "facts", "seeds", "share", "low", "high"])
 
 
 def _by_level(curves: Curves) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Part, level and its facts, those of the training examples' domain."""
     for part in PARTS:
         for level in curves.levels():
-            if (chosen := curves.where(part, level)).any():
+            if (chosen := curves.where(part, level, curves.compared)).any():
                 yield part, level, chosen
 
 
@@ -122,12 +128,12 @@ def _changes(curves: Curves) -> list[Question]:
 
 
 def _learned(curves: Curves) -> list[Question]:
-    """Are unknown examples fitted less often than known ones, and more often than unknown facts that were not trained on? What the run
-    has no examples of is not asked."""
+    """Are unknown examples fitted less often than known ones, and more often than unknown facts of their domain that were not trained on?
+    What the run has no examples of is not asked."""
     lowest = curves.labels[0]
     unknown = curves.where("train", lowest)
     known = curves.where("train") & curves.facts["level"].notna().to_numpy() & ~unknown
-    dev = curves.where("dev", lowest)
+    dev, dev_facts = curves.where("dev", lowest, curves.compared), _dev_facts(curves)
 
     def question(first: np.ndarray, second: np.ndarray, names: tuple[str, str], *verdicts: str) -> Question:
         return lambda alpha: _compared(curves.ever[first], curves.ever[second], names, "fitted at some look", verdicts, alpha)
@@ -139,20 +145,25 @@ def _learned(curves: Curves) -> list[Question]:
     )
     told = (
         f"{lowest} examples are memorised beyond what tuning alone brings out",
-        f"{lowest} examples are fitted less often than dev facts of their level",
+        f"{lowest} examples are fitted less often than {dev_facts} of their level",
         f"Whether {lowest} examples are memorised",
     )
     pairs = [
         (known, unknown, (f"training examples above {lowest}", f"those at {lowest}"), *slow),
-        (unknown, dev, (f"training examples at {lowest}", f"dev facts at {lowest}, never trained on"), *told),
+        (unknown, dev, (f"training examples at {lowest}", f"{dev_facts} at {lowest}, never trained on"), *told),
     ]
     return [question(*pair) for pair in pairs if pair[0].any() and pair[1].any()]
 
 
+def _dev_facts(curves: Curves) -> str:
+    """What dev facts are called that training examples are compared with."""
+    return " ".join((*filter(None, [DOMAIN_NAMES.get(curves.compared)]), PARTS["dev"]))
+
+
 def _kept(curves: Curves) -> list[Question]:
-    """Are examples lost again less often than facts that were not trained on?"""
-    train, dev = (curves.lost[curves.where(part) & ~np.isnan(curves.lost)] for part in PARTS)
-    names = ("training examples that fitted", "dev facts that fitted")
+    """Are examples lost again less often than facts of their domain that were not trained on?"""
+    train, dev = (curves.lost[curves.where(part, domain=curves.compared) & ~np.isnan(curves.lost)] for part in PARTS)
+    names = ("training examples that fitted", f"{_dev_facts(curves)} that fitted")
     verdicts = (
         "Examples are lost more often than facts never trained on",
         "Examples are lost less often than facts never trained on",
@@ -175,12 +186,12 @@ def _compared(first: np.ndarray, second: np.ndarray, names: tuple[str, str], wha
 
 
 def _apart(first: np.ndarray, second: np.ndarray, alpha: float) -> tuple[float, float]:
-    """The interval of a difference of two groups' mean shares. Each end is the farther one of the bootstrap's at this level and of that
-    put together from Wilson's intervals (MOVER), which shows doubt where all facts of a group are alike."""
+    """The interval of a difference of two groups' mean shares. Each end is the farther one of the bootstrap's and of that put together from
+    Wilson's intervals (MOVER), which shows doubt where all facts of a group are alike; both at level 1 - alpha."""
     drawn = intervals.resampled(first[:, None], 0)[:, 0] - intervals.resampled(second[:, None], 1)[:, 0]
     low, high = intervals.percentiles(drawn, alpha)
     value = float(first.mean() - second.mean())
-    (a_low, a_high), (b_low, b_high) = (intervals.share_interval(group.sum(), len(group)) for group in (first, second))
+    (a_low, a_high), (b_low, b_high) = (intervals.share_interval(group.sum(), len(group), alpha) for group in (first, second))
     below = float(np.hypot(first.mean() - a_low, b_high - second.mean()))
     above = float(np.hypot(a_high - first.mean(), second.mean() - b_low))
     return min(low, value - below), max(high, value + above)

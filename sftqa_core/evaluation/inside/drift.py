@@ -21,8 +21,7 @@ and kl10, as published: over the tuned model's ten likeliest tokens, both models
 TEMPLATES, a row a relation: relation, template (its number), hits and completions of it (both 0 where none are stored: the first template).
 
 LAYERS, a row a module and layer (restoring.by_layer): module, layer (null outside of layers), parameters, changed, top (changed ones
-among the `TOP` share of all parameters that changed most, relatively), relative_share, squared_share. Empty, like the next one, for a
-base in 4 bits: its weights have no values to compare.
+among the `TOP` share of all parameters that changed most, relatively), relative_share, squared_share.
 
 TOP, what the top `share` of parameters holds of the sum of all changes (`held`), by `measure`: relative as published, absolute, and
 shuffled: relative, after the values of |s - p| were dealt out anew among the changed parameters of the whole model, which shows what
@@ -205,8 +204,6 @@ def _rounded(table: pd.DataFrame) -> pd.DataFrame:
 # ---- weights ----
 def weights(pair: Pair) -> dict[str, pd.DataFrame]:
     """LAYERS and TOP."""
-    if pair.settings.quantization != "none":
-        return {"layers": pd.DataFrame(columns=LAYERS), "top": pd.DataFrame(columns=["measure", "share", "held"])}
     changed = restoring.Changed.of(pair.base.model, restoring.whole(pair.tuned.model), "relative")
     layers = changed.by_layer(changed.first(TOP)).rename(columns={"restored": "top"})[LAYERS]
     rankings = {"relative": changed, "absolute": replace(changed, measure="absolute")}

@@ -1,7 +1,8 @@
-"""What drifted, from the tables of drift.py: by level, against the number of examples, lost facts beside kept ones, by module. Light.
+"""What drifted, from the tables of drift.py: by level, against the number of examples, lost facts beside kept ones. Light.
 
-Each fact is averaged over the seeds of a setting, then facts are drawn anew (METHOD 8.9). Words follow intervals that leave out 0,
-corrected (Bonferroni) where several differences could have said the same; below 30 facts nothing is said.
+Each fact is averaged over the seeds of a setting, then facts are drawn anew (METHOD 8.9). Verdicts in words follow intervals that leave
+out 0, corrected (Bonferroni) for all differences that these words may tell of; plain estimates have 95% intervals. Below 30 facts nothing
+is said.
 
 Where the token after a *statement* counts, it is where the answer comes at once: the base model's likeliest token is the first of the
 right answer. That is the published condition ("only completions whose answer comes early") at its strictest.
@@ -9,27 +10,22 @@ right answer. That is the published condition ("only completions whose answer co
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from sftqa_core.evaluation.inside import drift_weights
 from sftqa_core.evaluation.inside.look import Look
 from sftqa_core.evaluation.intervals import ALPHA, LEAST, median_interval, normal_interval, percentiles, resampled, spearman_interval
 from sftqa_core.records import DOMAIN_NAMES, DOMAINS, TrainSettings
 
 QUESTIONS, STATEMENTS = "questions", "statements"
-LEAST_RUNS = 8  # below which a correlation over runs says nothing
+LEAST_SETTINGS = 8  # below which a correlation over settings says nothing
 EVERY = "all"  # levels, together
-PUBLISHED_TOP = (0.7059, 0.7882, 0.8235, 0.8706, 0.9176, 0.9647, 0.9912)  # of LLaMA-3-8B, n = 240, trained on L0; at restoring.SHARES
-PUBLISHED_MODULES = {  # where LLaMA-3-8B's redundant updates sit, and (by its published sizes) that share of these modules' parameters
-    "down_proj": (0.2891, 0.2692), "up_proj": (0.2826, 0.2692), "gate_proj": (0.2337, 0.2692), "o_proj": (0.0940, 0.0769),
-    "q_proj": (0.0641, 0.0769), "v_proj": (0.0255, 0.0192), "k_proj": (0.0109, 0.0192),
-}  # fmt: skip
-_SHARES = ["parameters", "top", "relative_share", "squared_share"]
 _TABLES = {"questions", "statements", "layers", "top"}
 
 
@@ -132,47 +128,40 @@ class Drift:
     @cached_property
     def settings(self) -> dict[str, dict[tuple[str, int], tuple[int, pd.Series]]]:
         """By kind of prompt, of these settings: (trained on, n) -> seeds, and KL by fact, as `by_setting` has it."""
-        chosen = _but_examples(self.chosen[0].settings)
-        comparable = [look for look in self.others if _but_examples(look.settings) == chosen and look.settings.n > 0]
+        comparable = [look for look in self.others if self._comparable(look)]
         return {kind: dict(sorted(_of_settings(comparable, kind).items())) for kind in (QUESTIONS, STATEMENTS)}
+
+    def _comparable(self, look: Look) -> bool:
+        """Whether a run differs from the chosen ones in the number of examples, their levels and the seed at most."""
+        return look.settings.n > 0 and _but_examples(look.settings) == _but_examples(self.chosen[0].settings)
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """name, n, trained, seed, facts, kl, kl10, accuracy: each run's facts of the highest level with a statement whose answer comes at
-        once (accuracy: share of all facts of that level answered rightly)."""
+        """name, n, trained, seed, comparable (`_comparable`), facts, kl, kl10, accuracy: each run's facts of the highest level with a
+        statement whose answer comes at once (accuracy: share of all facts of that level answered rightly)."""
         rows = []
         for look in self.others:
             top, known = look.facts[look.facts["level"] == len(look.labels) - 1], at_once(look)
             if len(known) and len(top):
                 numbers = len(known), known["kl"].mean(), known["kl10"].mean(), float(top["correct"].mean())
-                rows.append((look.name, look.settings.n, trained_on(look), look.settings.seed, *numbers))
-        return pd.DataFrame(rows, columns=["name", "n", "trained", "seed", "facts", "kl", "kl10", "accuracy"])
+                about = (look.name, look.settings.n, trained_on(look), look.settings.seed, self._comparable(look))
+                rows.append((*about, *numbers))
+        return pd.DataFrame(rows, columns=["name", "n", "trained", "seed", "comparable", "facts", "kl", "kl10", "accuracy"])
 
     @cached_property
     def modules(self) -> pd.DataFrame:
-        """module, layer (null outside of layers), and shares of the model's: parameters, relative_share, squared_share, and top (of the
-        parameters that changed most, relatively); means over seeds."""
-        tables = [look.tables["drift"]["layers"] for look in self.chosen]
-        every = pd.concat([table.astype({"module": "str", "layer": "Int64"}) for table in tables if len(table)] or [tables[0]])
-        shares = every.groupby(["module", "layer"], sort=False, dropna=False)[_SHARES].sum().astype(float).reset_index()
-        shares[_SHARES] = shares[_SHARES] / shares[_SHARES].sum().replace(0, 1)
-        return shares
+        """`drift_weights.modules` of these runs."""
+        return drift_weights.modules([look.tables["drift"]["layers"] for look in self.chosen])
 
     @cached_property
     def by_module(self) -> pd.DataFrame:
-        """module, parameters, top, relative_share, squared_share: of all modules of layers, all layers together; published and
-        published_parameters: PUBLISHED_MODULES, null for others."""
-        inside = self.modules[self.modules["layer"].notna()].groupby("module", sort=False)[_SHARES].sum()
-        inside = inside / inside.sum().replace(0, 1)
-        published = [PUBLISHED_MODULES.get(str(name), (np.nan, np.nan)) for name in inside.index]
-        inside[["published", "published_parameters"]] = np.array(published, dtype=float).reshape(-1, 2)
-        return inside.reset_index()
+        """`drift_weights.by_module` of these runs."""
+        return drift_weights.by_module(self.modules)
 
     @cached_property
     def top(self) -> pd.DataFrame:
-        """measure, share, held: means over seeds."""
-        every = pd.concat([look.tables["drift"]["top"].astype({"measure": "str", "held": "float64"}) for look in self.chosen])
-        return every.groupby(["measure", "share"], sort=False)["held"].mean().reset_index()
+        """`drift_weights.top` of these runs."""
+        return drift_weights.top([look.tables["drift"]["top"] for look in self.chosen])
 
 
 LOST_AND_KEPT = ["kind", "level", "facts", "lost", "kept", "kl_lost", "kl_kept", "difference", "low", "high"]
@@ -238,15 +227,28 @@ def _lost_and_kept(facts: pd.DataFrame) -> dict[str, float]:
     }
     if min(lost, kept) < LEAST:
         return {**told, "difference": np.nan, "low": np.nan, "high": np.nan}
-    draws = _means(sums)
-    low, high = percentiles(draws[:, 0] / draws[:, 1] - draws[:, 2] / draws[:, 3])  # facts are drawn whole, with all their seeds
+    low, high = percentiles(_lost_draws(facts))
     return {**told, "difference": told["kl_lost"] - told["kl_kept"], "low": low, "high": high}
 
 
+def _lost_draws(facts: pd.DataFrame) -> np.ndarray:
+    """Mean KL of lost facts less that of kept ones [draws]; facts are drawn whole, with all their seeds."""
+    draws = _means(facts[["kl_lost", "lost", "kl_kept", "kept"]].to_numpy())
+    return draws[:, 0] / draws[:, 1] - draws[:, 2] / draws[:, 3]
+
+
 # ---- words ----
+@dataclass(frozen=True)
+class Statement:
+    """A sentence, and how many differences it may tell of; `told` gives it with intervals of these at level 1 - alpha."""
+
+    differences: int
+    told: Callable[[float], str]
+
+
 def words(drift: Drift) -> list[str]:
-    """What may be said of these runs, a sentence each."""
-    return [
+    """What may be said of these runs, a sentence each; the intervals that verdicts follow are corrected for all of them (Bonferroni)."""
+    statements = [
         *_moved(drift),
         *_of_right_tokens(drift),
         *_of_levels(drift),
@@ -254,146 +256,160 @@ def words(drift: Drift) -> list[str]:
         *_of_amounts(drift),
         *_of_training_levels(drift),
         _of_runs(drift),
-        *_of_weights(drift),
+        _plain(drift_weights.words(drift.top)),
     ]
+    alpha = ALPHA / max(sum(statement.differences for statement in statements), 1)
+    return [statement.told(alpha) for statement in statements]
 
 
-def _moved(drift: Drift) -> Iterator[str]:
+def _plain(sentence: str) -> Statement:
+    """A sentence without a verdict."""
+    return Statement(0, lambda alpha: sentence)
+
+
+def _moved(drift: Drift) -> Iterator[Statement]:
     rows = drift.by_level
     for row in _rows(rows[(rows["kind"] == QUESTIONS) & (rows["level"] == EVERY)]):
         name = DOMAIN_NAMES[row.domain].capitalize()
-        yield (
+        yield _plain(
             f"{name}: after the question, the likeliest next token is another one for {row.changed:.0%} of {row.facts:,} facts, and KL is "
             f"{row.kl:.2f} nats on average (95%: {row.low:.2f} to {row.high:.2f})."
             if row.facts >= LEAST
             else f"{name}: too few facts to tell ({row.facts:,})."
         )
     asked, stated = (facts.set_index("fact_id")["kl"] for facts in drift.facts.values())
-    both = asked.loc[stated.index].to_numpy() - stated.to_numpy()
-    if len(both) < LEAST:
-        yield f"Whether questions moved more than statements: too few facts to tell ({len(both):,})."
+    asked = asked.loc[stated.index]
+    if len(stated) < LEAST:
+        yield _plain(f"Whether questions moved more than statements: too few facts to tell ({len(stated):,}).")
         return
-    low, high = percentiles(_means(both)[:, 0])
-    numbers = f"{asked.loc[stated.index].mean():.2f} against {stated.mean():.2f} nats on the same {len(both):,} facts"
-    yield {
-        1: f"Answers to questions moved more than statements about the same facts: {numbers}.",
-        -1: f"Statements moved more than answers to questions about the same facts: {numbers}.",
-        0: f"Cannot tell whether answers to questions or statements moved more: {numbers}.",
-    }[_side(low, high)]
+
+    def told(alpha: float) -> str:
+        low, high = _mean_interval((asked - stated).to_numpy(), alpha)
+        numbers = (
+            f"{asked.mean():.2f} against {stated.mean():.2f} nats (difference {low:+.2f} to {high:+.2f}) on the same {len(stated):,} facts"
+        )
+        return {
+            1: f"Answers to questions moved more than statements about the same facts: {numbers}.",
+            -1: f"Statements moved more than answers to questions about the same facts: {numbers}.",
+            0: f"Cannot tell whether answers to questions or statements moved more: {numbers}.",
+        }[_side(low, high)]
+
+    yield Statement(1, told)
 
 
-def _of_right_tokens(drift: Drift) -> Iterator[str]:
+def _of_right_tokens(drift: Drift) -> Iterator[Statement]:
     """Whether the right answer's first token became more or less probable: a large KL can be either."""
-    for kind, facts in drift.facts.items():
-        change = (facts["logprob_tuned"] - facts["logprob_base"]).to_numpy()
-        if len(change) < LEAST:
-            continue
-        low, high = percentiles(_means(change)[:, 0], ALPHA / len(drift.facts))
+
+    def told(kind: str, facts: pd.DataFrame, alpha: float) -> str:
+        low, high = _mean_interval((facts["logprob_tuned"] - facts["logprob_base"]).to_numpy(), alpha)
         how = {1: "became more probable", -1: "became less probable", 0: "cannot be told to have changed"}[_side(low, high)]
-        yield (
+        return (
             f"At {kind}, the right answer's first token {how}: log P {facts['logprob_base'].mean():.2f} before, "
-            f"{facts['logprob_tuned'].mean():.2f} after ({len(change):,} facts; interval of the change {low:+.2f} to {high:+.2f})."
+            f"{facts['logprob_tuned'].mean():.2f} after ({len(facts):,} facts; interval of the change {low:+.2f} to {high:+.2f})."
         )
 
+    return (Statement(1, partial(told, kind, facts)) for kind, facts in drift.facts.items() if len(facts) >= LEAST)
 
-def _of_levels(drift: Drift) -> Iterator[str]:
+
+def _of_levels(drift: Drift) -> Iterator[Statement]:
     """The highest level against the lowest, by each kind of prompt."""
-    last = drift.labels[-1]
+    first, last = drift.labels[0], drift.labels[-1]
+
+    def told(kind: str, lowest: np.ndarray, highest: np.ndarray, alpha: float) -> str:
+        draws = _means(highest)[:, 0] - resampled(lowest[:, None], seed=1)[:, 0]
+        low, high = normal_interval(float(highest.mean() - lowest.mean()), draws, alpha)
+        how = {1: "moved more than", -1: "moved less than", 0: "cannot be told from"}[_side(low, high)]
+        numbers = f"{highest.mean():.2f} against {lowest.mean():.2f} nats (difference {low:+.2f} to {high:+.2f})"
+        return f"At {kind}, {last} facts {how} {first} facts: {numbers} ({len(highest):,} and {len(lowest):,} facts)."
+
     for kind, facts in drift.facts.items():
-        low_facts, high_facts = (facts.loc[facts["level"] == level, "kl"].to_numpy() for level in (0, len(drift.labels) - 1))
-        if min(len(low_facts), len(high_facts)) < LEAST:
-            yield f"At {kind}, {last} against {drift.labels[0]}: too few facts to tell ({len(high_facts):,} and {len(low_facts):,})."
-            continue
-        draws = _means(high_facts)[:, 0] - resampled(low_facts[:, None], seed=1)[:, 0]
-        side = _side(*percentiles(draws, ALPHA / len(drift.facts)))
-        numbers = f"{high_facts.mean():.2f} against {low_facts.mean():.2f} nats"
-        how = {1: "moved more than", -1: "moved less than", 0: "cannot be told from"}[side]
-        yield f"At {kind}, {last} facts {how} {drift.labels[0]} facts: {numbers} ({len(high_facts):,} and {len(low_facts):,} facts)."
+        lowest, highest = (facts.loc[facts["level"] == level, "kl"].to_numpy() for level in (0, len(drift.labels) - 1))
+        if min(len(lowest), len(highest)) >= LEAST:
+            yield Statement(1, partial(told, kind, lowest, highest))
+        else:
+            yield _plain(f"At {kind}, {last} against {first}: too few facts to tell ({len(highest):,} and {len(lowest):,}).")
 
 
-def _of_lost(drift: Drift) -> Iterator[str]:
+def _of_lost(drift: Drift) -> Iterator[Statement]:
     """Facts of the highest level that were lost, beside those that stayed right."""
     last, rows = drift.labels[-1], drift.lost_and_kept
+
+    def told(row: Any, counts: str, alpha: float) -> str:
+        facts = drift.facts[row.kind]
+        draws = _lost_draws(facts[(facts["level"] == len(drift.labels) - 1) & (facts["was_right"] > 0)])
+        low, high = normal_interval(row.difference, draws, alpha)
+        numbers = f"{row.kl_lost:.2f} against {row.kl_kept:.2f} nats ({counts}; difference {low:+.2f} to {high:+.2f})"
+        how = {1: "moved more than", -1: "moved less than", 0: "cannot be told from"}[_side(low, high)]
+        return f"At {row.kind}, {last} facts that were lost {how} those that stayed right: {numbers}."
+
     for row in _rows(rows[rows["level"] == last]):
         counts = f"{row.lost:,.0f} lost, {row.kept:,.0f} kept"
         if pd.isna(row.difference):
-            yield f"At {row.kind}, {last} facts that were lost beside those that stayed right: too few facts to tell ({counts})."
-            continue
-        numbers = f"{row.kl_lost:.2f} against {row.kl_kept:.2f} nats ({counts}; 95% of the difference: {row.low:+.2f} to {row.high:+.2f})"
-        how = {1: "moved more than", -1: "moved less than", 0: "cannot be told from"}[_side(row.low, row.high)]
-        yield f"At {row.kind}, {last} facts that were lost {how} those that stayed right: {numbers}."
+            yield _plain(f"At {row.kind}, {last} facts that were lost beside those that stayed right: too few facts to tell ({counts}).")
+        else:
+            yield Statement(1, partial(told, row, counts))
 
 
-def _of_amounts(drift: Drift) -> Iterator[str]:
+def _of_amounts(drift: Drift) -> Iterator[Statement]:
     """Whether KL falls, then rises with n, as published; for each training level with three sizes or more."""
-    for kind, trained, ns, kl in _series(drift, "trained"):
-        if len(ns) < 3:
-            continue
-        about = f"At {kind}, trained on {trained}, n = {', '.join(f'{n:,}' for n in ns)}"
-        if len(kl) < LEAST:
-            yield f"{about}: too few {drift.labels[-1]} facts to tell ({len(kl):,})."
-            continue
-        means, draws, asked = kl.mean(axis=0), _means(kl), 2 * (len(ns) - 2) + 1
-        between = [_side(*_difference(means, draws, end, at, asked)) for at in range(1, len(ns) - 1) for end in (0, -1)]
+
+    def told(about: str, ns: Sequence[int], kl: np.ndarray, alpha: float) -> str:
+        means, draws = kl.mean(axis=0), _means(kl)
+        between = [_side(*_difference(means, draws, end, at, alpha)) for at in range(1, len(ns) - 1) for end in (0, -1)]
         dips = [at for at, pair in enumerate(zip(between[::2], between[1::2], strict=True), 1) if pair == (1, 1)]
-        whole = _side(*_difference(means, draws, -1, 0, asked))
+        whole = _side(*_difference(means, draws, -1, 0, alpha))
         numbers = ", ".join(f"{mean:.2f}" for mean in means)
         if dips:
             lowest = min(dips, key=lambda at: means[at])
-            yield f"{about}: KL falls, then rises ({numbers} nats); it is lowest at n = {ns[lowest]:,}."
-        elif whole:
-            yield f"{about}: KL {'rises' if whole > 0 else 'falls'} from the first to the last ({numbers} nats)."
-        else:
-            yield f"{about}: cannot tell whether KL rises or falls ({numbers} nats)."
+            return f"{about}: KL falls, then rises ({numbers} nats); it is lowest at n = {ns[lowest]:,}."
+        if whole:
+            return f"{about}: KL {'rises' if whole > 0 else 'falls'} from the first to the last ({numbers} nats)."
+        return f"{about}: cannot tell whether KL rises or falls ({numbers} nats)."
+
+    for kind, trained, ns, kl in _series(drift, "trained"):
+        about = f"At {kind}, trained on {trained}, n = {', '.join(f'{n:,}' for n in ns)}"
+        if len(ns) >= 3 and len(kl) < LEAST:
+            yield _plain(f"{about}: too few {drift.labels[-1]} facts to tell ({len(kl):,}).")
+        elif len(ns) >= 3:
+            yield Statement(2 * (len(ns) - 2) + 1, partial(told, about, ns, kl))
 
 
-def _of_training_levels(drift: Drift) -> Iterator[str]:
+def _of_training_levels(drift: Drift) -> Iterator[Statement]:
     """Which training level moved the highest level's facts most, at each n with two or more."""
-    for kind, n, levels, kl in _series(drift, "n"):
-        if len(levels) < 2 or len(kl) < LEAST:
-            continue
+
+    def told(about: str, levels: Sequence[str], kl: np.ndarray, alpha: float) -> str:
         means, draws = kl.mean(axis=0), _means(kl)
-        most, others = int(means.argmax()), [at for at in range(len(levels)) if at != int(means.argmax())]
-        asked = len(levels) * (len(levels) - 1) // 2  # any pair could have been the two ends
-        apart = all(_side(*_difference(means, draws, most, at, asked)) == 1 for at in others)
+        most = int(means.argmax())
+        apart = all(_side(*_difference(means, draws, most, at, alpha)) == 1 for at in range(len(levels)) if at != most)
         numbers = ", ".join(f"{level} {mean:.2f}" for level, mean in zip(levels, means, strict=True))
-        moved = (
-            f"training on {levels[most]} moved {drift.labels[-1]} facts most" if apart else "cannot tell which training level moved most"
-        )
-        yield f"At {kind}, n = {n:,}: {moved} ({numbers} nats)."
+        moved = f"training on {levels[most]} moved {drift.labels[-1]} facts most"
+        return f"{about}: {moved if apart else 'cannot tell which training level moved most'} ({numbers} nats)."
+
+    for kind, n, levels, kl in _series(drift, "n"):
+        if len(levels) >= 2 and len(kl) >= LEAST:  # any pair could have been the two ends
+            yield Statement(len(levels) * (len(levels) - 1) // 2, partial(told, f"At {kind}, n = {n:,}", levels, kl))
 
 
-def _of_runs(drift: Drift) -> str:
-    """Whether runs with more drift are worse on the highest level."""
-    runs, last = drift.runs, drift.labels[-1]
-    if len(runs) < LEAST_RUNS:
-        return (
-            f"Over runs, whether more drift goes with lower accuracy on {last}: too few runs to tell ({len(runs)} of {LEAST_RUNS} or more)."
-        )
-    found = spearman_interval(runs["kl10"].to_numpy(), runs["accuracy"].to_numpy())
-    if found.value is None or found.low is None or found.high is None:
-        return f"Over {len(runs)} runs, cannot tell whether more drift goes with lower accuracy on {last}: the runs do not differ."
-    how = {1: "higher", -1: "lower", 0: None}[_side(found.low, found.high)]
-    numbers = f"Spearman {found.value:.2f}, 95%: {found.low:.2f} to {found.high:.2f}"
-    if how is None:
-        return f"Over {len(runs)} runs, cannot tell whether more drift goes with lower accuracy on {last} ({numbers})."
-    return f"Over {len(runs)} runs, more drift at statements goes with {how} accuracy on {last} ({numbers})."
+def _of_runs(drift: Drift) -> Statement:
+    """Whether settings with more drift are worse on the highest level, all seeds of one together: seeds are alike."""
+    about = f"whether more drift goes with lower accuracy on {drift.labels[-1]}"
+    runs = drift.runs[drift.runs["comparable"].astype(bool)]
+    settings = runs.groupby(["trained", "n"])[["kl10", "accuracy"]].mean()
+    if len(settings) < LEAST_SETTINGS:
+        return _plain(f"Over settings, {about}: too few settings to tell ({len(settings)} of {LEAST_SETTINGS} or more).")
+    over = f"Over {len(settings)} settings ({len(runs)} runs)"
 
+    def told(alpha: float) -> str:
+        found = spearman_interval(settings["kl10"].to_numpy(), settings["accuracy"].to_numpy(), alpha)
+        if found.value is None or found.low is None or found.high is None:
+            return f"{over}, cannot tell {about}: the settings do not differ."
+        how = {1: "higher", -1: "lower", 0: ""}[_side(found.low, found.high)]
+        numbers = f"Spearman {found.value:.2f}, interval {found.low:.2f} to {found.high:.2f}"
+        if not how:
+            return f"{over}, cannot tell {about} ({numbers})."
+        return f"{over}, more drift at statements goes with {how} accuracy on {drift.labels[-1]} ({numbers})."
 
-def _of_weights(drift: Drift) -> Iterator[str]:
-    """What the largest relative changes hold, and what small |p| alone would."""
-    held = drift.top.set_index(["measure", "share"])["held"]
-    if not len(held):
-        yield "The base is in 4 bits: its weights have no values that could be compared."
-    elif not held.max():
-        yield "No parameter changed."
-    else:
-        least = drift.top["share"].min()
-        yield (
-            f"The {least:.0%} of parameters that changed most, relatively, hold {held['relative', least]:.1%} of the summed relative "
-            f"change. The same changes dealt out by chance give {held['shuffled', least]:.1%}, so it says how small those parameters "
-            f"were; by size of the change alone, the top {least:.0%} hold {held['absolute', least]:.1%}."
-        )
+    return Statement(1, told)
 
 
 def _series(drift: Drift, same: str) -> Iterator[tuple[str, Any, list[Any], np.ndarray]]:
@@ -408,9 +424,14 @@ def _series(drift: Drift, same: str) -> Iterator[tuple[str, Any, list[Any], np.n
             yield kind, key, list(series), pd.concat(list(series.values()), axis=1, join="inner").to_numpy()
 
 
-def _difference(means: np.ndarray, draws: np.ndarray, one: int, other: int, asked: int) -> tuple[float, float]:
-    """The interval of one setting's mean less another's, corrected for `asked` differences."""
-    return normal_interval(float(means[one] - means[other]), draws[:, one] - draws[:, other], ALPHA / asked)
+def _difference(means: np.ndarray, draws: np.ndarray, one: int, other: int, alpha: float) -> tuple[float, float]:
+    """The interval of one setting's mean less another's."""
+    return normal_interval(float(means[one] - means[other]), draws[:, one] - draws[:, other], alpha)
+
+
+def _mean_interval(values: np.ndarray, alpha: float) -> tuple[float, float]:
+    """The interval of a mean over facts."""
+    return normal_interval(float(values.mean()), _means(values)[:, 0], alpha)
 
 
 def _rows(table: pd.DataFrame) -> Iterator[Any]:

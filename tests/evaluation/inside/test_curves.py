@@ -24,7 +24,7 @@ from tests.memory.test_given_answers import slowly
 from tests.recipe_runs import SETTINGS, SOURCE, levels_of, same_weights, stages_of
 from tests.tiny import tiny_loaded
 
-INSIDE = InsideSettings("a run", looks=3)
+INSIDE = InsideSettings("a run", SETTINGS, looks=3)
 LABELS = ("L0", "L1", "L2", "L3", "L4")
 
 
@@ -167,19 +167,14 @@ def test_as_many_dev_facts_of_each_level_and_domain_are_watched():
 
 def test_looks_cost_no_more_than_the_training_but_for_a_few():
     """As many as asked for where it is long, fewer where it is shorter, five where it is short, none where there is none."""
-    planned = {n: curves.cost(replace(SETTINGS, n=n), InsideSettings("a run"), n, 600) for n in (0, 8, 240, 960, 1920)}
+    planned = {n: curves.cost(replace(SETTINGS, n=n), InsideSettings("a run", SETTINGS), n, 600) for n in (0, 8, 240, 960, 1920)}
     assert {n: one.times for n, one in planned.items()} == {0: 0, 8: 1, 240: 5, 960: 8, 1920: 10}
     assert planned[960].examples == pytest.approx(9 * 0.6 * 500 / 3)
     assert all(planned[n].examples <= n for n in (960, 1920))
 
 
 def test_what_has_no_curves_says_so(tmp_path):
-    """A recipe, several GPUs; what carries a recipe out takes no observer either."""
-    take = (tiny_loaded(), DEV, DEV)
-    with pytest.raises(SettingsError, match="Learning curves are of plain fine-tuning: recipe repeat"):
-        curves.observer(*take, replace(SETTINGS, recipe=Repeat()), INSIDE, Silent())
-    with pytest.raises(SettingsError, match="a training on one device, got 2 gpus"):
-        curves.observer(*take, replace(SETTINGS, gpus=2, batch_size=8), INSIDE, Silent())
+    """What carries a recipe out takes no observer."""
     with pytest.raises(SettingsError, match="Recipe repeat is more than one training: it can't be observed as one"):
         carry_out(stages_of(tmp_path, Repeat(), observer=Observer(lambda model: [], 1)))
 
@@ -197,5 +192,5 @@ def test_a_run_hands_its_observer_on(tmp_path):
 def test_fewer_looks_than_asked_for_are_told(tmp_path):
     """In the log, with the numbers."""
     reporter, many = Recorder(), pd.concat([DEV] * 20, ignore_index=True)
-    curves.observer(tiny_loaded(), many, DEV, SETTINGS, InsideSettings("a run"), reporter)
+    curves.observer(tiny_loaded(), many, DEV, SETTINGS, InsideSettings("a run", SETTINGS), reporter)
     assert reporter.lines == ["Learning curves: 252 facts are read at 5 steps (10 asked for: so many would take longer than the training)."]

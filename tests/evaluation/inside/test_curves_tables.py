@@ -64,8 +64,8 @@ def test_what_fits_and_is_missed_later_is_forgotten():
 
     table = curves_tables.forgetting(curves_grids.curves_of([look_of(flickering)]))
     one = row(table, part="dev", level="L1")
-    assert (one["facts"], one["share"]) == (80, 0.25)
-    assert (one["low"], one["high"]) == pytest.approx(wilson(20, 80))
+    assert (one["facts"], one["share"]) == (40, 0.25)
+    assert (one["low"], one["high"]) == pytest.approx(wilson(10, 40))
     assert "L0" not in set(table["level"])  # none of them ever fits
     late = curves_tables.forgetting(curves_grids.curves_of([look_of(lambda *fact: (-1.0, fact[-1] == 30))]))
     assert len(late) == 0  # nothing can be missed after the last look
@@ -80,14 +80,76 @@ def test_words_say_what_the_intervals_allow():
         told[2],
         told[3],
         told[4],
-        "What fitted unknown examples do to dev accuracy: cannot tell, 1 run has learning curves on this base model, 8 are needed.",
+        "What fitted unknown examples do to dev accuracy: cannot tell, too few settings: 1 setting has learning curves on this base model, "
+        "seeds of one counted once, 8 are needed.",
     ]
     assert told[2].startswith(
         "L0 examples are learned less often. Fitted at some look: 100.0% of training examples above L0, 50.0% of those at L0 (+50.0"
     )
     assert told[2].endswith("; 80 and 40 facts).")
     assert told[3].startswith("L0 examples are memorised beyond what tuning alone brings out. Fitted at some look: 50.0% of training")
+    assert "0.0% of in-domain dev facts at L0, never trained on" in told[3]
+    assert told[3].endswith("; 40 and 40 facts).")
     assert told[4].startswith("Whether examples are lost less often than facts never trained on: cannot tell. Missed at a later look: 0.0%")
+    assert told[4].endswith("100 and 80 facts).")  # dev facts that fitted: two levels' in-domain ones
+
+
+def test_examples_are_compared_with_dev_facts_of_their_domain():
+    """Every in-domain fact is fitted and missed later, no out-of-domain fact ever fits: examples that do as in-domain facts do are neither
+    memorised nor kept better. Examples of both domains are compared with all."""
+
+    def by_domain(part, level, domain, at, step):
+        return -1.0, domain == "in" and step in (10, 20)
+
+    look = look_of(by_domain)
+    curves = curves_grids.curves_of([look])
+    assert curves.compared == "in"
+    for table in (curves_tables.steps_to_fit(curves), curves_tables.forgetting(curves)):
+        assert set(table["domain"]) == {"in"}
+        one = row(table, part="dev", level="L0")
+        assert (one["facts"], one["share"]) == (40, 1.0)
+    told = words([look], [])
+    assert told[3].startswith(
+        "Whether L0 examples are memorised: cannot tell. Fitted at some look: 100.0% of training examples at L0, 100.0%"
+    )
+    assert told[4].startswith("Whether examples are lost less often than facts never trained on: cannot tell.")
+    tables = look.tables["curves"]
+    watched = tables["watched"].assign(domain=tables["watched"]["domain"].where(tables["watched"].index != 0, "out"))
+    both = curves_grids.curves_of([dataclasses.replace(look, tables={"curves": {**tables, "watched": watched}})])
+    assert both.compared == "all"
+    assert row(curves_tables.steps_to_fit(both), part="dev", level="L0")["facts"] == 80
+
+
+def test_differences_have_wilsons_interval_at_the_corrected_level():
+    """0 of 35 against 5 of 35 leaves out 0 at 5%, and not at a sixth of it, where the bootstrap alone would."""
+    none, five = np.zeros(35), np.repeat([1.0, 0.0], [5, 30])
+    names, verdicts = ("those", "these"), ("More", "Less", "Whether less")
+    assert curves_tables._compared(none, five, names, "fitted", verdicts, 0.05).startswith("Less.")
+    assert curves_tables._compared(none, five, names, "fitted", verdicts, 0.05 / 6).startswith("Whether less: cannot tell. Fitted: 0.0% of")
+
+
+def test_one_domain_and_four_levels():
+    """Dev facts of one domain only, by a scheme of four labels: no other domain's rows or sentences, the highest level among the rows."""
+    look = dataclasses.replace(look_of(levels=(0, 1, 3)), labels=("Unknown", "WeaklyKnown", "MaybeKnown", "HighlyKnown"))
+    tables = look.tables["curves"]
+    out = tables["watched"].index[tables["watched"]["domain"] == "out"]
+    kept = tables["facts"][~tables["facts"]["fact"].isin(out)]
+    place = {old: new for new, old in enumerate(tables["watched"].index.difference(out))}
+    one = {
+        "watched": tables["watched"].drop(out).reset_index(drop=True),
+        "facts": kept.assign(fact=kept["fact"].map(place).astype("int16")),
+    }
+    looks = [
+        dataclasses.replace(look, name=f"{n}", settings=dataclasses.replace(look.settings, n=n), tables={"curves": one})
+        for n in range(1, 10)
+    ]
+    curves = curves_grids.curves_of(looks[:1])
+    assert set(curves_tables.by_step(curves).query("part == 'dev'")["domain"]) == {"all", "in"}
+    assert curves.levels() == ("Unknown", "WeaklyKnown", "HighlyKnown", "all")
+    told = words(looks[:1], looks)
+    assert [sentence.partition(" dev facts rose")[0] for sentence in told[:1]] == ["The log P of the answer to in-domain"]
+    assert not any("out-of-domain" in sentence for sentence in told)
+    assert set(curves_slick.train_by_test(looks[:1])["train"]) == {"natural"}
 
 
 def test_a_flat_curve_says_nothing():
@@ -128,21 +190,21 @@ def planted(runs: int = 10, unknown: int = 4, steps=(0, 10, 20, 30)):
 
         return of
 
-    return [look_of(rule(run), seed=run, steps=steps) for run in range(1, runs + 1)]
+    return [look_of(rule(run), seed=run, steps=steps, n=120 + run) for run in range(1, runs + 1)]
 
 
 def test_the_regression_finds_what_was_planted():
     """Coefficients, R2 and intervals of an exact relation, in both domains, of all looks but step 0; the words follow the intervals."""
     found = curves_slick.regression([*planted(), *planted()])  # each run counts once
-    assert (found.runs, found.looks, found.reason) == (10, 30, "")
+    assert (found.settings, found.runs, found.looks, found.reason) == (10, 10, 30, "")
     for domain in ("in", "out"):
         for name, value in {"base": 0.25, "known": 0.5, "unknown": -0.25}.items():
             one = row(found.table, domain=domain, coefficient=name)
             assert [one[end] for end in ("value", "low", "high", "r2")] == pytest.approx([value, value, value, 1.0])
             assert one["facts"] == 120
     assert curves_slick.regression_words(found)[0] == (
-        "In-domain dev accuracy, 10 runs: known examples fitted +50.0 points (+50.0 to +50.0), it rises with them; unknown examples "
-        "fitted -25.0 points (-25.0 to -25.0), it falls with them."
+        "In-domain dev accuracy, 10 settings (10 runs): known examples fitted +50.0 points (+50.0 to +50.0), it rises with them; unknown "
+        "examples fitted -25.0 points (-25.0 to -25.0), it falls with them."
     )
 
 
@@ -154,27 +216,49 @@ def test_the_regression_is_not_told_without_variation():
         assert len(found.table) == 0
         return found.reason
 
-    assert reason([]) == "0 runs have learning curves on this base model, 8 are needed"
-    assert reason(planted(runs=7)) == "7 runs have learning curves on this base model, 8 are needed"
+    have = "settings have learning curves on this base model, seeds of one counted once, 8 are needed"
+    assert reason([]) == f"too few settings: 0 {have}"
+    assert reason(planted(runs=7)) == f"too few settings: 7 {have}"
+    assert reason([*planted(runs=7), *seeds_of(planted(runs=7))]) == f"too few settings: 7 {have}"
     assert reason(planted(unknown=0)) == "no training example at L0 was ever fitted"
     few = [*planted(runs=8, unknown=0), *(dataclasses.replace(look, name=f"{look.name} more") for look in planted(runs=2))]
-    assert reason(few).startswith("2 of 10 runs fitted unknown examples (5% of the training set or more), 3 are needed")
-    together = [look_of(lambda part, level, domain, at, step: (-1.0, at < step), seed=seed) for seed in range(9)]
+    assert reason(few).startswith("2 of 8 settings fitted unknown examples (5% of the training set or more), 3 are needed")
+    together = [look_of(lambda part, level, domain, at, step: (-1.0, at < step), n=60 + n) for n in range(9)]
     assert reason(together).startswith("known and unknown examples were always fitted together")
-    assert reason([look_of(levels=(None,), seed=seed) for seed in range(9)]).startswith("0 runs")
+    assert reason([look_of(levels=(None,), n=60 + n) for n in range(9)]).startswith("too few settings: 0")
 
 
-def test_the_regression_says_how_far_runs_differ():
-    """Accuracy that has nothing to do with what is fitted: intervals hold 0, and nothing is claimed."""
-    rng = np.random.default_rng(3)
-    looks = []
-    for look in planted(runs=12):
+def seeds_of(looks):
+    """The same runs under another seed."""
+    return [
+        dataclasses.replace(look, name=f"{look.name} again", settings=dataclasses.replace(look.settings, seed=look.settings.seed + 100))
+        for look in looks
+    ]
+
+
+def noisy(looks, seed=3):
+    """Runs whose dev facts fit by chance."""
+    rng = np.random.default_rng(seed)
+    for look in looks:
         tables = look.tables["curves"]
         facts = tables["facts"].copy()
         dev = facts["fact"] >= 120
         facts.loc[dev, "fits"] = rng.random(int(dev.sum())) < 0.4
-        looks.append(dataclasses.replace(look, tables={"curves": {**tables, "facts": facts}}))
-    found = curves_slick.regression(looks)
+        yield dataclasses.replace(look, tables={"curves": {**tables, "facts": facts}})
+
+
+def test_the_regression_draws_all_seeds_of_a_setting_together():
+    """A second seed that shows the same moves no interval: it is no second witness."""
+    looks = list(noisy(planted(runs=12)))
+    alone, twice = curves_slick.regression(looks), curves_slick.regression([*looks, *seeds_of(looks)])
+    assert (twice.settings, twice.runs, twice.looks) == (12, 24, 72)
+    for end in ("value", "low", "high", "least", "most"):
+        assert twice.table[end].tolist() == pytest.approx(alone.table[end].tolist())
+
+
+def test_the_regression_says_how_far_runs_differ():
+    """Accuracy that has nothing to do with what is fitted: intervals hold 0, and nothing is claimed."""
+    found = curves_slick.regression(list(noisy(planted(runs=12))))
     claims = found.table[found.table["coefficient"] != "base"]
     assert (claims["low"] < claims["value"]).all()
     assert (claims["value"] < claims["high"]).all()

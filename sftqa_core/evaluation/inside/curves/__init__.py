@@ -35,7 +35,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.errors import SettingsError
 from sftqa_core.evaluation.inside.kept_looks import VERSIONS
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.progress import Phase, Reporter
@@ -97,14 +96,9 @@ def observer(
     base: LoadedModel, examples: pd.DataFrame, dev: pd.DataFrame, settings: TrainSettings, inside: InsideSettings, reporter: Reporter
 ) -> Observer:
     """What looks at the training (`TrainingRun.tune` takes it); `examples` and `dev` as in the `Pair` that `look` gets, dev facts with the
-    same levels. Raises `SettingsError` for a run that is not one plain training on one device, and where a fact does not fit the model.
-    """
+    same levels. The run is one plain training on one device. Raises `SettingsError` where a fact does not fit the model."""
     from sftqa_core.training.watching import Observer
 
-    if settings.recipe is not None:
-        raise SettingsError(f"Learning curves are of plain fine-tuning: recipe {settings.recipe.name} is another way of training.")
-    if settings.gpus > 1:
-        raise SettingsError(f"Learning curves are of a training on one device, got {settings.gpus} gpus.")
     facts, planned = watched(dev, examples), cost(settings, inside, len(examples), len(dev))
     questions = _questions(base, facts, settings)
     steps = training_steps(len(examples), settings.batch_size, settings.epochs)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +41,13 @@ class Curves:
         chosen = (self.facts["part"] == part).to_numpy()
         chosen = chosen if level == ALL else chosen & (self.facts["level"] == level).to_numpy()
         return chosen if domain == ALL else chosen & (self.facts["domain"] == domain).to_numpy()
+
+    @cached_property
+    def compared(self) -> str:
+        """The domain of the training examples, which dev facts that they are compared with have, too; ALL where they are of several, or
+        where there are none."""
+        domains = set(self.facts.loc[self.where("train"), "domain"])
+        return str(domains.pop()) if len(domains) == 1 else ALL
 
     def levels(self) -> tuple[str, ...]:
         """Levels that any watched fact has, then all facts together."""

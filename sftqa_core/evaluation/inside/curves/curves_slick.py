@@ -7,7 +7,7 @@ and "unknown" are examples of its level Unknown; here they are those of the lowe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CANNOT_TELL = "cannot tell"
-LEAST_RUNS = 8  # below which drawing runs anew says nothing of how a coefficient varies
-LEAST_FITTED, _FITTED = 3, 0.05  # runs in which unknown examples of this share of all are fitted: fewer would decide by themselves
+LEAST_SETTINGS = 8  # below which drawing settings anew says nothing of how a coefficient varies
+LEAST_FITTED, _FITTED = 3, 0.05  # settings in which unknown examples of this share of all are fitted: fewer would decide by themselves
 _ASKED = 4  # what known and what unknown examples do, in both domains: claims are corrected for that (Bonferroni)
 _SINGULAR = 0.05  # share of resamples in which a regression may have no answer
 PAPER = "arXiv 2405.05904, PaLM 2-M"
@@ -69,11 +69,13 @@ def published_train_by_test() -> pd.DataFrame:
 @dataclass(frozen=True, eq=False)
 class Regression:
     """Dev accuracy = base + known x share of all training examples that are known and fit + unknown x share that are unknown and fit,
-    over the looks after step 0 of several runs; unknown: of the lowest level. Intervals: whole runs are drawn anew."""
+    over the looks after step 0 of several runs; unknown: of the lowest level. Intervals: settings are drawn anew, all seeds of
+    one together, since seeds are alike."""
 
     # domain, coefficient, value; low and high (95%); least and most (corrected for the questions asked, which claims need); facts (dev
     # facts of a run, at least); r2. Empty with a reason
     table: pd.DataFrame
+    settings: int
     runs: int
     looks: int
     reason: str = ""  # why it can't be told
@@ -83,13 +85,16 @@ def regression(looks: Sequence[Look]) -> Regression:
     """Over all watched runs of one base model."""
     import pandas as pd
 
-    grids = [grids_of(look) for look in watched_runs(looks)]
     lowest = looks[0].labels[0] if looks else ""
-    parts = [design for run in grids if (design := _design(run, lowest)) is not None]
-    runs, count = len(parts), sum(len(x) for x, _, _ in parts)
+    seeds: dict[str, list[_Design]] = {}
+    for look in watched_runs(looks):
+        if (design := _design(grids_of(look), lowest)) is not None:
+            seeds.setdefault(replace(look.settings, seed=0).fingerprint(), []).append(design)
+    parts = [_together(designs) for designs in seeds.values()]
+    counts = (len(parts), sum(map(len, seeds.values())), sum(len(x) for x, _, _ in parts))
     empty = pd.DataFrame(columns=["domain", "coefficient", "value", "low", "high", "least", "most", "facts", "r2"])
     if reason := _why_not(parts, lowest):
-        return Regression(empty, runs, count, reason)
+        return Regression(empty, *counts, reason)
     rows = []
     for at, domain in enumerate(DOMAINS):
         facts = min(sizes[at] for _, _, sizes in parts)
@@ -97,10 +102,10 @@ def regression(looks: Sequence[Look]) -> Regression:
             continue
         fit = _fit([(x, y[:, at]) for x, y, _ in parts])
         if fit is None:
-            return Regression(empty, runs, count, "too many of the resamples leave known and unknown examples inseparable")
+            return Regression(empty, *counts, "too many of the resamples leave known and unknown examples inseparable")
         values, ends, r2 = fit
         rows += [(domain, name, value, *pair, facts, r2) for name, value, pair in zip(COEFFICIENTS, values, ends, strict=True)]
-    return Regression(pd.DataFrame(rows, columns=empty.columns), runs, count)
+    return Regression(pd.DataFrame(rows, columns=empty.columns), *counts)
 
 
 _Design = tuple[np.ndarray, np.ndarray, tuple[int, ...]]  # [looks, 3], dev accuracy [looks, domains], dev facts by domain
@@ -121,9 +126,16 @@ def _design(run: Grids, lowest: str) -> _Design | None:
     return x, np.column_stack(right), tuple(int(chosen.sum()) for chosen in dev)
 
 
+def _together(seeds: Sequence[_Design]) -> _Design:
+    """The runs of one setting; dev facts of the one with the fewest."""
+    xs, ys, sizes = zip(*seeds, strict=True)
+    return np.concatenate(xs), np.concatenate(ys), tuple(map(min, zip(*sizes, strict=True)))
+
+
 def _why_not(parts: Sequence[_Design], lowest: str) -> str:
-    if len(parts) < LEAST_RUNS:
-        return f"{len(parts)} run{' has' if len(parts) == 1 else 's have'} learning curves on this base model, {LEAST_RUNS} are needed"
+    if len(parts) < LEAST_SETTINGS:
+        have = f"setting{' has' if len(parts) == 1 else 's have'} learning curves on this base model"
+        return f"too few settings: {len(parts)} {have}, seeds of one counted once, {LEAST_SETTINGS} are needed"
     x = np.concatenate([rows for rows, _, _ in parts])
     for at, what in ((1, f"above {lowest}"), (2, f"at {lowest}")):
         if not x[:, at].any():
@@ -131,7 +143,7 @@ def _why_not(parts: Sequence[_Design], lowest: str) -> str:
     fitted = sum(bool(rows[:, 2].max() >= _FITTED) for rows, _, _ in parts)
     if fitted < LEAST_FITTED:
         return (
-            f"{fitted} of {len(parts)} runs fitted unknown examples ({_FITTED:.0%} of the training set or more), "
+            f"{fitted} of {len(parts)} settings fitted unknown examples ({_FITTED:.0%} of the training set or more), "
             f"{LEAST_FITTED} are needed; more epochs fit them"
         )
     if np.linalg.matrix_rank(x) < 3:
@@ -140,7 +152,7 @@ def _why_not(parts: Sequence[_Design], lowest: str) -> str:
 
 
 def _fit(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, list[tuple[float, float, float, float]], float] | None:
-    """Coefficients, the ends of both intervals of each, R2; None where too many resamples have no answer."""
+    """Coefficients, the ends of both intervals of each, R2, of the looks of each setting; None where too many resamples have no answer."""
     squares, products = np.stack([x.T @ x for x, _ in parts]), np.stack([x.T @ y for x, y in parts])
     values = np.linalg.solve(squares.sum(axis=0), products.sum(axis=0))
     rng = np.random.default_rng(0)
@@ -195,7 +207,7 @@ def regression_words(found: Regression) -> list[str]:
             told.append(too_few(f"What fitted unknown examples do to {DOMAIN_NAMES[str(domain)]} dev accuracy", int(rows["facts"].iloc[0])))
             continue
         effects = "; ".join(_effect(row) for row in rows.to_dict("records") if row["coefficient"] != "base")
-        told.append(f"{DOMAIN_NAMES[str(domain)].capitalize()} dev accuracy, {found.runs} runs: {effects}.")
+        told.append(f"{DOMAIN_NAMES[str(domain)].capitalize()} dev accuracy, {found.settings} settings ({found.runs} runs): {effects}.")
     return told
 
 
