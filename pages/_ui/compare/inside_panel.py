@@ -16,9 +16,9 @@ from sftqa_core.records.amounts import points
 
 _TITLES = {"run": "", "kl": "KL after the question", "known": "knows, before → after", "moved": "change, points", "activated": "activated"}
 _ABOUT = (
-    "KL: how far the first token after the question moved from the base model, in nats. Knows: the right answer ranks first among the rival "
-    "and the relation's commonest answers. Activated: of the facts that the base model knew and did not say, the share that is said now. "
-    "With 95% intervals; each fact is averaged over seeds first."
+    "KL: how far the first token after the question moved from the base model, in nats. Knows: the right answer ranks first among the "
+    "rival and the relation's commonest answers. Activated: of the facts that the base model knew and did not say, the share that is said "
+    "now. With 95% intervals; each fact is averaged over seeds first."
 )
 
 
