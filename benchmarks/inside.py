@@ -1,6 +1,6 @@
 """What looking inside a tuned model costs, beside one evaluation (greedy answers of the tuned model to the same test facts).
 
-    python benchmarks/inside.py drift [--model atlas-llama] [--n 240] [--rounds 5] [--threads 1]
+    python benchmarks/inside.py drift|restoration|knowledge [--model atlas-llama] [--n 240] [--rounds 5] [--threads 1]
 
 Both in turn in one process, in processor time, so that other work on the machine matters less. One function a measure.
 """
@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 
 from sftqa_core.evaluation import predictions
@@ -55,21 +56,40 @@ def drift(pair: Pair) -> Any:
     """Next tokens and weights."""
     from sftqa_core.evaluation.inside import drift as measure
 
-    return measure.look(pair, InsideSettings("run"), Silent())
+    return measure.look(pair, InsideSettings("run", pair.settings), Silent())
 
 
-MEASURED: dict[str, Callable[[Pair], Any]] = {"drift": drift}
+def restoration(pair: Pair) -> Any:
+    """Accuracy of models with weights put back, on some of the facts."""
+    from sftqa_core.evaluation.inside import restoration as measure
+
+    return measure.look(pair, InsideSettings("run", pair.settings), Silent())
+
+
+def knowledge(pair: Pair) -> Any:
+    """Ranks of answers, on some of the facts, with the probe's dev facts."""
+    from sftqa_core.evaluation.inside import knowledge as measure
+
+    return measure.look(pair, InsideSettings("run", pair.settings), Silent())
+
+
+MEASURED: dict[str, Callable[[Pair], Any]] = {"drift": drift, "restoration": restoration, "knowledge": knowledge}
 
 
 def tuned_pair(settings: TrainSettings, scratch: Path) -> Pair:
     """A run made in this process, with its test facts and their stored levels."""
     run = TrainingRun(settings, Silent())
-    examples = run.selection().facts
+    examples, source = run.selection().facts, run.source
     tuned = run.tune(examples, scratch).tuned.loaded
-    facts = predictions.held_out_facts(run.source, settings).reset_index(drop=True)
-    levels = run.prober.known(facts).set_index("fact_id")["level"]
-    facts = facts.assign(level=facts["fact_id"].map(levels).astype("Int64"), base_text="", base_correct=False, text="", correct=False)
-    return Pair(run.prober.loaded, tuned, settings, run.source, load_aliases(), facts, facts.head(0), examples)
+
+    def labelled(facts: pd.DataFrame) -> pd.DataFrame:
+        levels = run.prober.known(facts).set_index("fact_id")["level"]
+        return facts.assign(level=facts["fact_id"].map(levels).astype("Int64"))
+
+    test, dev = (labelled(predictions.held_out_facts(source, settings, split).reset_index(drop=True)) for split in ("test", "dev"))
+    answers = {name: predictions.predict(model, test, settings) for name, model in (("base_", run.prober.loaded), ("", tuned))}
+    test = test.assign(**{f"{name}{column}": table[column] for name, table in answers.items() for column in ("text", "correct")})
+    return Pair(run.prober.loaded, tuned, settings, source, load_aliases(), test, dev, labelled(examples))
 
 
 def size(table: Any) -> int:
