@@ -239,7 +239,7 @@ def _lost_draws(facts: pd.DataFrame) -> np.ndarray:
 
 # ---- words ----
 @dataclass(frozen=True)
-class Statement:
+class Sentence:
     """A sentence, and how many differences it may tell of; `told` gives it with intervals of these at level 1 - alpha."""
 
     differences: int
@@ -248,7 +248,7 @@ class Statement:
 
 def words(drift: Drift) -> list[str]:
     """What may be said of these runs, a sentence each; the intervals that verdicts follow are corrected for all of them (Bonferroni)."""
-    statements = [
+    sentences = [
         *_moved(drift),
         *_of_right_tokens(drift),
         *_of_levels(drift),
@@ -258,16 +258,16 @@ def words(drift: Drift) -> list[str]:
         _of_runs(drift),
         _plain(drift_weights.words(drift.top)),
     ]
-    alpha = ALPHA / max(sum(statement.differences for statement in statements), 1)
-    return [statement.told(alpha) for statement in statements]
+    alpha = ALPHA / max(sum(sentence.differences for sentence in sentences), 1)
+    return [sentence.told(alpha) for sentence in sentences]
 
 
-def _plain(sentence: str) -> Statement:
+def _plain(text: str) -> Sentence:
     """A sentence without a verdict."""
-    return Statement(0, lambda alpha: sentence)
+    return Sentence(0, lambda alpha: text)
 
 
-def _moved(drift: Drift) -> Iterator[Statement]:
+def _moved(drift: Drift) -> Iterator[Sentence]:
     rows = drift.by_level
     for row in _rows(rows[(rows["kind"] == QUESTIONS) & (rows["level"] == EVERY)]):
         name = DOMAIN_NAMES[row.domain].capitalize()
@@ -294,10 +294,10 @@ def _moved(drift: Drift) -> Iterator[Statement]:
             0: f"Cannot tell whether answers to questions or statements moved more: {numbers}.",
         }[_side(low, high)]
 
-    yield Statement(1, told)
+    yield Sentence(1, told)
 
 
-def _of_right_tokens(drift: Drift) -> Iterator[Statement]:
+def _of_right_tokens(drift: Drift) -> Iterator[Sentence]:
     """Whether the right answer's first token became more or less probable: a large KL can be either."""
 
     def told(kind: str, facts: pd.DataFrame, alpha: float) -> str:
@@ -308,10 +308,10 @@ def _of_right_tokens(drift: Drift) -> Iterator[Statement]:
             f"{facts['logprob_tuned'].mean():.2f} after ({len(facts):,} facts; interval of the change {low:+.2f} to {high:+.2f})."
         )
 
-    return (Statement(1, partial(told, kind, facts)) for kind, facts in drift.facts.items() if len(facts) >= LEAST)
+    return (Sentence(1, partial(told, kind, facts)) for kind, facts in drift.facts.items() if len(facts) >= LEAST)
 
 
-def _of_levels(drift: Drift) -> Iterator[Statement]:
+def _of_levels(drift: Drift) -> Iterator[Sentence]:
     """The highest level against the lowest, by each kind of prompt."""
     first, last = drift.labels[0], drift.labels[-1]
 
@@ -325,12 +325,12 @@ def _of_levels(drift: Drift) -> Iterator[Statement]:
     for kind, facts in drift.facts.items():
         lowest, highest = (facts.loc[facts["level"] == level, "kl"].to_numpy() for level in (0, len(drift.labels) - 1))
         if min(len(lowest), len(highest)) >= LEAST:
-            yield Statement(1, partial(told, kind, lowest, highest))
+            yield Sentence(1, partial(told, kind, lowest, highest))
         else:
             yield _plain(f"At {kind}, {last} against {first}: too few facts to tell ({len(highest):,} and {len(lowest):,}).")
 
 
-def _of_lost(drift: Drift) -> Iterator[Statement]:
+def _of_lost(drift: Drift) -> Iterator[Sentence]:
     """Facts of the highest level that were lost, beside those that stayed right."""
     last, rows = drift.labels[-1], drift.lost_and_kept
 
@@ -347,10 +347,10 @@ def _of_lost(drift: Drift) -> Iterator[Statement]:
         if pd.isna(row.difference):
             yield _plain(f"At {row.kind}, {last} facts that were lost beside those that stayed right: too few facts to tell ({counts}).")
         else:
-            yield Statement(1, partial(told, row, counts))
+            yield Sentence(1, partial(told, row, counts))
 
 
-def _of_amounts(drift: Drift) -> Iterator[Statement]:
+def _of_amounts(drift: Drift) -> Iterator[Sentence]:
     """Whether KL falls, then rises with n, as published; for each training level with three sizes or more."""
 
     def told(about: str, ns: Sequence[int], kl: np.ndarray, alpha: float) -> str:
@@ -371,10 +371,10 @@ def _of_amounts(drift: Drift) -> Iterator[Statement]:
         if len(ns) >= 3 and len(kl) < LEAST:
             yield _plain(f"{about}: too few {drift.labels[-1]} facts to tell ({len(kl):,}).")
         elif len(ns) >= 3:
-            yield Statement(2 * (len(ns) - 2) + 1, partial(told, about, ns, kl))
+            yield Sentence(2 * (len(ns) - 2) + 1, partial(told, about, ns, kl))
 
 
-def _of_training_levels(drift: Drift) -> Iterator[Statement]:
+def _of_training_levels(drift: Drift) -> Iterator[Sentence]:
     """Which training level moved the highest level's facts most, at each n with two or more."""
 
     def told(about: str, levels: Sequence[str], kl: np.ndarray, alpha: float) -> str:
@@ -387,10 +387,10 @@ def _of_training_levels(drift: Drift) -> Iterator[Statement]:
 
     for kind, n, levels, kl in _series(drift, "n"):
         if len(levels) >= 2 and len(kl) >= LEAST:  # any pair could have been the two ends
-            yield Statement(len(levels) * (len(levels) - 1) // 2, partial(told, f"At {kind}, n = {n:,}", levels, kl))
+            yield Sentence(len(levels) * (len(levels) - 1) // 2, partial(told, f"At {kind}, n = {n:,}", levels, kl))
 
 
-def _of_runs(drift: Drift) -> Statement:
+def _of_runs(drift: Drift) -> Sentence:
     """Whether settings with more drift are worse on the highest level, all seeds of one together: seeds are alike."""
     about = f"whether more drift goes with lower accuracy on {drift.labels[-1]}"
     runs = drift.runs[drift.runs["comparable"].astype(bool)]
@@ -409,7 +409,7 @@ def _of_runs(drift: Drift) -> Statement:
             return f"{over}, cannot tell {about} ({numbers})."
         return f"{over}, more drift at statements goes with {how} accuracy on {drift.labels[-1]} ({numbers})."
 
-    return Statement(1, told)
+    return Sentence(1, told)
 
 
 def _series(drift: Drift, same: str) -> Iterator[tuple[str, Any, list[Any], np.ndarray]]:
