@@ -18,9 +18,9 @@ _TUNED, _SAYS, *_ = MODEL_COLOURS
 _BASE = "#3f76bf"
 _SERIES = (  # name, model, column, colour, sign
     ("base knows", "base", "known", _BASE, "circle"),
-    ("base says", "base", "said", _BASE, "x-thin"),
+    ("base says", "base", "said", _BASE, "x"),
     ("tuned knows", "tuned", "known", _TUNED, "diamond"),
-    ("tuned says", "tuned", "said", _TUNED, "cross-thin"),
+    ("tuned says", "tuned", "said", _TUNED, "cross"),
     ("base, another subject", "base", "other", style.GREY, "square"),
 )
 _KINDS = {"known": ("base knows it", _BASE, "circle"), "not known": ("base does not know it", style.GREY, "square")}
@@ -45,17 +45,16 @@ def known_figure(levels: pd.DataFrame, domain: str, labels: Sequence[str], heigh
         own = [row for row in rows if row["model"] == model and row[column] is not None and row[column] == row[column]]
         values, lows, highs = ([row[f"{column}{end}"] for row in own] for end in ("", "_low", "_high"))
         shift = _SPREAD * ((at + 0.5) / len(_SERIES) - 0.5)
-        signs = [sign if sign.endswith("-thin") else one for one in style.signs(sign, (row["facts"] for row in own))]
         texts = [_level_words(name, row, column) for row in own]
         figure.add_scatter(
             name=name, x=[shown.index(row["level"]) + shift for row in own], y=values, mode="markers", text=texts, **style.POINTED,
-            marker={"color": colour, "size": 8, "symbol": signs, "line": {"color": colour, "width": 2 if sign.endswith("-thin") else 0}},
+            marker={"color": colour, "size": 8, "symbol": style.signs(sign, (row["facts"] for row in own))},
             error_y=style.error_bars(values, lows, highs, style.rgba(colour, 0.7), width=2), showlegend=True,
         )  # fmt: skip
     chance = [row["chance"] for row in rows if row["level"] == ALL and row["model"] == "base"]
     if chance:
         ends = {"x": [-0.5, len(shown) - 0.5], "y": [chance[0]] * 2}
-        words = [f"<b>chance</b><br>{chance[0]:.1%}: the right answer first of all, if the order were drawn"] * 2
+        words = [f"<b>chance</b><br>{chance[0]:.1%}: a right answer first of all, if the order were drawn"] * 2
         figure.add_scatter(name="chance", **ends, mode="lines", line={"color": style.GREY, "dash": "dot", "width": 1.2}, text=words,
                            hovertemplate="%{text}<extra></extra>")  # fmt: skip
     names = ["<b>all</b>" if name == ALL else f"<b>{style.plain(name)}</b>" for name in shown]

@@ -1,4 +1,4 @@
-"""What putting weights back does: against the share that goes back, by memory level at one share, and by block of layers."""
+"""What putting weights back does: against the share put back, by memory level at one share, and by block of layers."""
 
 from __future__ import annotations
 
@@ -150,13 +150,13 @@ def _words(row: dict[Any, Any], name: str, chosen: bool) -> str:
     text += f"<br>{row['facts']:,} facts, {style.counted(row['seeds'], 'seed')}"
     if row["draws"] > 1:
         text += f", {row['draws']} draws ({row['draw_low']:.1%} to {row['draw_high']:.1%})"
-    text += f"<br>{row['undone']:.1%} of the squared update undone"
+    text += f"<br>{row['undone']:.1%} of the squared update put back"
     return text + ("<br>the share that dev facts choose" if chosen else "") + style.too_few(row["least"])
 
 
 def _block_words(row: dict[Any, Any], name: str) -> str:
     text = f"<b>{style.plain(name)}, {DOMAIN_NAMES[row['domain']]}</b><br>{row['accuracy']:.1%}: {_difference(row)}"
-    text += f"<br>{row['facts']:,} facts, {style.counted(row['seeds'], 'seed')}<br>{row['undone']:.1%} of the squared update undone"
+    text += f"<br>{row['facts']:,} facts, {style.counted(row['seeds'], 'seed')}<br>{row['undone']:.1%} of the squared update put back"
     return text + style.too_few(row["least"])
 
 

@@ -24,8 +24,8 @@ from sftqa_core.training.recipes import restoring
 from tests.recipe_runs import SETTINGS, SOURCE, levels_of, made_of, same_weights, stages_of
 from tests.tiny import tiny_loaded
 
-LOOK = InsideSettings("run", per_level=1, draws=2)
 RUN = dataclasses.replace(SETTINGS, epochs=2, max_answer_tokens=4)
+LOOK = InsideSettings("run", RUN, per_level=1, draws=2)
 FEW = (0.0, 0.05, 0.4)  # shares: each costs an evaluation in every way
 
 
@@ -192,9 +192,12 @@ def test_own_examples_are_asked_at_three_shares(looked, pair):
     assert own["share"].unique().tolist() == pytest.approx([0.0, 0.05, 0.2])
     assert own["level"].tolist() == [0, 1, 2, 3, 4] * 3
     assert own["facts"].tolist() == [1] * 15
+    each = looked["own_examples"]  # the same, one by one
+    assert each["example"].astype(str).tolist() == pair.examples.drop_duplicates("level")["fact_id"].tolist() * 3
+    assert each.groupby(["share", "level"])["correct"].sum().tolist() == own["correct"].tolist()
     unknown = pair.examples.assign(level=pd.array([pd.NA] * len(pair.examples), dtype="Int64"))
     phase = restoration.Phase(Silent(), "own", 3, "models")
-    table = restoration._own(dataclasses.replace(pair, examples=unknown), restoration.Restored.of(pair), 7, Silent(), phase)
+    table = restoration._own(dataclasses.replace(pair, examples=unknown), restoration.Restored.of(pair), 7, Silent(), phase)["own"]
     assert (table["level"].isna().all(), table["facts"].tolist()) == (True, [7, 7, 7])
 
 
@@ -220,12 +223,6 @@ def test_it_stops_between_models(pair):
     with pytest.raises(Stopped):
         restoration.look(pair, LOOK, recorder)
     assert [(update.phase, update.done) for update in recorder.updates] == [("restoration: shares", 1), ("restoration: shares", 2)]
-
-
-def test_a_base_in_4_bits_has_nothing_to_go_back_to(pair):
-    """No table at all."""
-    run = dataclasses.replace(RUN, method="lora", quantization="nf4")
-    assert restoration.look(dataclasses.replace(pair, settings=run), LOOK, Silent()) == {}
 
 
 def test_without_levels_as_many_facts_are_asked():

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from sftqa_core.evaluation.comparing import largest_share
 from sftqa_core.evaluation.inside import restoration_tables as tables
 from sftqa_core.evaluation.inside.restoration_tables import ALL, MEAN, NONE
+from sftqa_core.evaluation.intervals import wilson
 from tests.restored_looks import BEST, RIGHT, made_look
 
 
@@ -125,13 +127,60 @@ def test_blocks_of_layers():
     assert [tables.block_name(block) for block in ("other", "0-1", "2")] == ["embeddings and the rest", "layers 0-1", "layer 2"]
 
 
-def test_own_examples_of_all_seeds_are_counted():
-    """Two seeds of 40 examples each are 80, with Wilson's interval."""
+def test_an_own_example_of_several_seeds_is_averaged_over_them():
+    """The same 40 facts right in one of two seeds are 40 facts, half right; one seed has Wilson's interval."""
+    looks = [with_examples(seed, {"a": seed == 0, "b": True, **{f"{at}": seed == 0 for at in range(38)}}) for seed in (0, 1)]
+    both, alone = (row_of(tables.own(some), level="L0", share=0.0) for some in (looks, looks[:1]))
+    assert (both["facts"], both["accuracy"], both["correct"]) == pytest.approx((40, 20.5 / 40, 20.5))
+    assert 0.5 <= both["low"] <= 0.5125 <= both["high"] < 0.56  # one fact differs, whatever the number of seeds
+    assert (alone["low"], alone["high"]) == pytest.approx(wilson(40, 40))
+    other = with_examples(1, {f"other {at}": False for at in range(40)})
+    assert row_of(tables.own([looks[0], other]), level="L0", share=0.0)["facts"] == 80
+
+
+def with_examples(seed, right):
+    """A look whose examples, all of the first level, are answered so by the tuned model."""
+    each = pd.DataFrame({"share": np.float32(0), "level": pd.array([0] * len(right), dtype="Int8"), "example": list(right)})
+    look = made_look(seed)
+    made = {**look.tables["restoration"], "own_examples": each.assign(correct=list(right.values())).astype({"example": "category"})}
+    return dataclasses.replace(look, tables={"restoration": made})
+
+
+def test_own_examples_without_names_count_as_one_seed():
+    """Two seeds of 40 examples may be of the same facts: the interval is that of 40, as of a single seed."""
     own = tables.own([made_look(0), made_look(1)])
     first = row_of(own, level="L0", share=0.0)
-    assert (first["facts"], first["correct"], first["accuracy"]) == (80, 8, 0.1)
-    assert (first["low"], first["high"]) == pytest.approx((0.0516, 0.1851), abs=1e-4)
-    assert own[own["level"].isna()]["facts"].tolist() == [10]
+    assert (first["facts"], first["correct"], first["accuracy"]) == pytest.approx((40, 4, 0.1))
+    assert (first["low"], first["high"]) == pytest.approx(wilson(4, 40))
+    assert own[own["level"].isna()]["facts"].tolist() == [5]
+    assert own.equals(tables.own([made_look(0)]))
+
+
+def test_without_dev_facts_blocks_are_told_all_the_same():
+    """No share can be chosen, and that is said."""
+    look = made_look()
+    picks = look.tables["restoration"]["chosen"].assign(accuracy=np.nan, facts=0, chosen=False)
+    bare = dataclasses.replace(look, tables={"restoration": {**look.tables["restoration"], "chosen": picks}})
+    for case in (bare, dataclasses.replace(look, tables={"restoration": {**bare.tables["restoration"], "chosen": picks[:0]}})):
+        said = tables.words([case])
+        assert said[0] == "There are no dev facts to choose a share by."
+        assert [sentence.split(":")[0] for sentence in said[1:]] == [
+            "In-domain, whole layers put back", "Out-of-domain, whole layers put back",
+        ]  # fmt: skip
+        assert "layers 0-1 cost most, -47.5 points (" in said[1]
+        assert not len(tables.claims([case]))
+        assert tables.chosen_shares([case]) == {}
+
+
+def test_blocks_with_too_few_facts_are_named():
+    """Beside those of which something can be told; all of them together need no names."""
+    blocks = tables.blocks([made_look()])
+    some = blocks.assign(verdict=blocks["verdict"].mask(blocks["block"].isin(["other", "2"]), "too few facts to tell"))
+    said = tables._block_words(some)
+    assert said[0].startswith("In-domain, whole layers put back: layers 0-1 cost most, ")
+    assert said[1] == "In-domain, whole layers put back: too few facts to tell for embeddings and the rest, layer 2."
+    few = tables._block_words(blocks.assign(verdict="too few facts to tell"))
+    assert few == [f"{where}, whole layers put back: too few facts to tell." for where in ("In-domain", "Out-of-domain")]
 
 
 def test_settings_stand_side_by_side():
@@ -149,7 +198,7 @@ def test_how_much_of_the_update_goes():
     """The same number of parameters by three ways."""
     curve = tables.curve([made_look()])
     undone = "largest relative change 15.0%, largest absolute change 25.0%, by chance, as many 10.0%"
-    assert tables.undone_words(curve, 0.1) == f"Of the squared update 10% of the parameters undo: {undone}."
+    assert tables.undone_words(curve, 0.1) == f"With 10% of the parameters so much of the squared update is put back: {undone}."
     assert tables.undone_words(curve, 0.0) == ""  # 5% was not tried
 
 

@@ -30,6 +30,9 @@ def test_known_and_said_stand_beside_another_subject_and_chance():
     ]
     knows = figure.data[0]
     assert (list(knows.y), list(knows.marker.symbol)) == ([0.6, 0.6], ["circle-open", "circle"])
+    assert [list(trace.marker.symbol) for trace in figure.data[1:4]] == [
+        ["x-open", "x"], ["diamond-open", "diamond"], ["cross-open", "cross"],
+    ]  # fmt: skip
     assert list(knows.error_y.array) == pytest.approx([0.1, 0.1])
     assert knows.text[0] == "<b>base knows, L0</b><br>60.0% (95%: 50.0% to 70.0%)<br>12 facts, 1 seed<br>too few facts to tell"
     assert list(figure.layout.xaxis.ticktext) == ["<b>L0</b>", "<b>all</b>"]

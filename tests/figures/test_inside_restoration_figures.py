@@ -27,7 +27,7 @@ def test_a_line_for_each_way_against_the_tuned_model(curve):
     assert list(relative.marker.symbol) == ["diamond", "diamond", "diamond", "arrow-down"]
     assert list(figure.layout.xaxis.ticktext) == ["0%", "1%", "10%", "20%", "60%"]
     assert relative.text[2].startswith("<b>10% largest relative change, mean over levels</b><br>72.5%: +22.5 points (")
-    assert "<br>80 facts, 1 seed<br>15.0% of the squared update undone<br>the share that dev facts choose" in relative.text[2]
+    assert "<br>80 facts, 1 seed<br>15.0% of the squared update put back<br>the share that dev facts choose" in relative.text[2]
     assert "-50.0 points" in relative.text[3]
     chance = trace(figure, "by chance, as many")
     assert (chance.line.dash, trace(figure, "largest absolute change").line.dash) == ("dot", "solid")
@@ -82,7 +82,7 @@ def test_blocks_of_layers_stand_in_both_domains():
     assert [trace.name for trace in figure.data] == ["in-domain", "out-of-domain"]
     assert list(figure.data[0].y) == pytest.approx([0, -47.5, -1.25])
     assert list(figure.layout.xaxis.ticktext) == ["embeddings<br>and the rest", "layers 0-1", "layer 2"]
-    assert "30.0% of the squared update undone" in figure.data[1].text[1]
+    assert "30.0% of the squared update put back" in figure.data[1].text[1]
 
 
 def test_nothing_measured_draws_nothing():

@@ -12,7 +12,7 @@ from tests.pages.test_study_pages import page  # noqa: F401 - what ships, as it 
 
 CELL = "amount-9203b502:atlas-llama"
 CHAPTERS = {
-    "drift": "Where did answers and weights move?", "restoration": "What happens when changed weights go back?",
+    "drift": "Where did answers and weights move?", "restoration": "What happens when changed weights are put back?",
     "knowledge": "What does it know and not say?", "curves": "How are facts learned, step by step?",
 }  # fmt: skip
 

@@ -19,14 +19,16 @@ from sftqa_core.records.amounts import points
 
 _QUESTION = "What does it know and not say?"
 _ABOUT = (
-    "For each fact the right answer is ranked among {wrong} wrong ones, by how likely the model finds them after the question. Wrong are "
-    "what either model answered, the relation's commonest answers, and a contested fact's rival. A model **knows** a fact whose right "
-    "answer ranks first of all. It **says** a fact that it answers rightly."
+    "For each fact the right answer is ranked among up to {wrong} wrong ones, by how likely the model finds them after the question. "
+    "Wrong are what either model answered, the relation's commonest answers, and a contested fact's rival. A model **knows** a fact "
+    "whose right answer ranks first of all. It **says** a fact that it answers rightly. The **fixed set** holds the rival and the "
+    "commonest answers alone: it is the same whatever a model answers, so what tuning changes is told by it."
 )
 _CONTROL = (
     "**What could fool:** a common answer ranks first whether the fact is known or not. So the same answers are ranked after a question "
-    "about another subject, too (grey squares). Known is what lies above them. The dotted line is chance. Bars: 95% intervals. Hollow: "
-    "fewer than 30 facts."
+    "about another subject, too (grey squares). Known is what lies above them. The dotted line is chance. All wrong answers are ranked "
+    "here: the tuned model's are always among them, the base model's favourite often not, so before and after are compared by the fixed "
+    "set, in the sentences above. Bars: 95% intervals. Hollow: fewer than 30 facts."
 )
 _PROBE = (
     "Pairs of a right and a wrong answer. A linear probe looks for the right one in the hidden state at an answer's end. It learns from "
@@ -35,17 +37,22 @@ _PROBE = (
 )
 _ENOUGH = (
     "The papers say that 60 examples are enough to activate what is there. Facts are split by whether the base model knows them, in the "
-    "fixed set of rival and commonest answers. Those that it does not know are the control: their answers were not merely activated."
+    "fixed set. Those that it does not know are the control: their answers were not merely activated. Runs whose settings differ from "
+    "the chosen ones in the number of examples and the seed only."
 )
 _FIXED = (
     "Both domains together. What the tuned model answers wrongly is always among the candidates, the base model's favourite often not: "
-    "that makes facts look *erased*. Whether tuning changes how much is known is told by the fixed set: rival and commonest answers alone."
+    "that makes facts look *erased*. Whether tuning changes how much is known is told by the fixed set. Control: facts that were not "
+    "there to be activated, and are answered rightly all the same."
 )
 _METHOD = (
     "K is the share of a fact's wrong answers that are less likely than the right one, ties half; known is K = 1. Likelihood: mean "
     "log-probability of an answer's tokens, with the leading blank and without the end token. Replies that are given to questions of "
     "any relation ('No idea, sorry.') are no candidates. At most so many facts of each level and domain were looked at, so a total is "
-    "not one over all test facts. Each fact is averaged over seeds; intervals are 95%."
+    "not one over all test facts. Each fact is averaged over seeds, and one that only some seeds have is left out. Intervals of shares "
+    "and in charts are 95%. Differences in sentences have wider ones, corrected (Bonferroni) for all comparisons that the sentences "
+    "make: more, fewer or less is said where such an interval leaves out 0. By chance a right answer ranks first for r / (r + m) of "
+    "facts with r right and m wrong ones."
 )
 _TITLES = {
     "known": "knows", "said": "says", "other": "another subject", "excess": "above it, points", "known_low": "from", "known_high": "to",
@@ -69,17 +76,19 @@ _kept: Kept[_Found] = Kept(16)
 
 
 def knowledge_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
-    """`chosen` are the seeds of one setting; `others` all looks on the same base model, of which those with the same training
-    levels are compared."""
+    """`chosen` are the seeds of one setting; `others` all looks on the same base model, of which those are compared whose
+    settings differ in the number of examples and the seed at most."""
     st.subheader(_QUESTION, anchor=False)
     seen = tuple(tables.stored(chosen))
     if not seen:
         st.caption("This was not measured on the chosen runs.")
         return
-    alike = tuple(look for look in tables.stored(others) if look.settings.levels == seen[0].settings.levels)
+    alike = tuple(tables.alike(seen, tables.stored(others)))
     found = _kept.get((seen, alike), lambda: _measured(seen, alike))
-    wrong = found.levels["wrong"].max()
-    st.markdown(_ABOUT.format(wrong=f"{wrong:.0f}" if found.levels["wrong"].min() == wrong else f"up to {wrong:.0f}"))
+    if found.levels.empty:
+        st.caption(tables.NOTHING)
+        return
+    st.markdown(_ABOUT.format(wrong=found.levels["wrong"].max()))
     st.markdown("\n".join(f"- {literal(line)}" for line in found.words))
     _by_domain(found, seen)
     _moves(found, seen)

@@ -1,4 +1,4 @@
-"""What happens when changed weights go back? A chapter of the page Inside."""
+"""What happens when changed weights are put back? A chapter of the page Inside."""
 
 import math
 from collections.abc import Callable, Hashable, Sequence
@@ -25,13 +25,13 @@ from sftqa_core.records.job import command_of
 from sftqa_core.records.recipes import Restore
 
 _WHAT = (
-    "Tuning moves every parameter a little. Here a share of all parameters goes back to its value before tuning, and the model answers "
-    "again: those with the largest relative change |s - p| / |p| (p before, s after), as the follow-up paper does, or with the largest "
-    "|s - p|."
+    "Tuning moves every parameter a little. Here a share of all parameters is put back to its value before tuning, and the model "
+    "answers again: those with the largest relative change |s - p| / |p| (p before, s after), as the follow-up paper does, or with the "
+    "largest |s - p|."
 )
 _FOOLED = (
     "Would any parameters do? Two controls put changed parameters back by chance: as many in each tensor as the relative ranking takes, "
-    "or as many as undo the same squared update."
+    "or as many as hold the same squared update."
 )
 _METHOD = (
     "Greedy answers to the first test facts of each level and domain. Accuracy is the mean over levels; its difference from the tuned "
@@ -45,22 +45,19 @@ _CONTRADICTION = (
     "57.70, 55.22 in this table, and 45.47, 52.69, 57.53, 55.15, 53.93 as means of its table by test level."
 )
 _TITLES = {
-    "way": "which go back", "share": "put back", "level": "test level", "low": "95% from", "high": "to", "draw_low": "least draw",
-    "draw_high": "best draw", "restored": "parameters", "undone": "squared update undone",
+    "way": "which are put back", "share": "put back", "level": "test level", "low": "95% from", "high": "to", "draw_low": "least draw",
+    "draw_high": "best draw", "restored": "parameters", "undone": "squared update put back",
 }  # fmt: skip
 _SIZES = (240, 1920)  # of the paper's tables
 
 
 def restoration_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
     """Words, charts against the share, one share by level with a way to keep that model, blocks of layers, the run's own examples."""
-    st.subheader("What happens when changed weights go back?", anchor=False)
+    st.subheader("What happens when changed weights are put back?", anchor=False)
     st.markdown(literal(_WHAT))
     seen = [look for look in chosen if tables.MEASURE in look.tables]
     if not seen:
         st.caption("This was not measured for this run yet.")
-        return
-    if all(not look.tables[tables.MEASURE] for look in seen):
-        st.caption("Not for this run: in 4 bits the base model's weights have no exact value to go back to.")
         return
     stamp = _stamp(seen)
     curve, picks = _kept("curve", stamp, seen), tables.chosen_shares(seen)
@@ -137,7 +134,7 @@ def _one_share(curve: pd.DataFrame, picks: dict[str, float], looks: Sequence[Loo
 
 
 def _keep_model(looks: Sequence[Look], share: float) -> None:
-    """The restored model as a run of its own, which can be asked, compared and exported."""
+    """The model with these parameters put back as a run of its own, which can be asked, compared and exported."""
     plain = next((look.settings for look in looks if look.settings.recipe is None), None)
     if plain is None:
         return
@@ -164,7 +161,7 @@ def _submit(settings: TrainSettings, expected: tuple[float, ...]) -> None:
 
 
 def _restores(job: Job, plain: TrainSettings) -> bool:
-    """Whether a training job restores the model of this run."""
+    """Whether a training job puts parameters of this run back."""
     wanted = {**plain.to_dict(), "recipe": None, "save_model": None}
     about = job.settings.get("recipe") or {}
     return about.get("name") == Restore.name and {**job.settings, "recipe": None, "save_model": None} == wanted
@@ -200,7 +197,8 @@ def _own(own: pd.DataFrame, look: Look) -> None:
     st.dataframe(pd.DataFrame(rows), hide_index=True)
     st.caption(
         "Correct answers to the run's own training examples, by their memory level before tuning, with none, 5% and 20% of the parameters "
-        "put back by relative change; 95% intervals. Over several seeds, every seed's own examples count."
+        "put back by relative change; 95% intervals. A fact of several seeds is averaged over them and counts once. Older "
+        "looks do not name these facts: as many count as the seed with most has."
     )
     table, paper = resources.published("own")
     size = min(_SIZES, key=lambda size: abs(math.log(size / max(1, look.settings.n))))
@@ -218,7 +216,7 @@ def _settings(others: Sequence[Look]) -> None:
     rows = [
         {
             "": DOMAIN_NAMES[row["domain"]], "n": row["n"], "Trained on": row["levels"], "Put back": f"{row['share']:.0%}",
-            "Tuned": percent(row["tuned"]), "Restored": percent(row["accuracy"]),
+            "Tuned": percent(row["tuned"]), "With it put back": percent(row["accuracy"]),
             "Difference (95%)": f"{points(row['difference'])} ({points(row['low'])} to {points(row['high'])})", "Helps": row["verdict"],
             "Facts": row["facts"], "Seeds": row["seeds"],
         }

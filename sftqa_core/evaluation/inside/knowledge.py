@@ -4,7 +4,8 @@
 **K** of a fact is the share of its wrong answers that are less likely than the right one, ties half, after the run's own question prompt.
 The likelihood of an answer is the mean over its tokens of log P, in the form in which it is trained: with its leading blank, and without
 the end token, so that an answer that goes on is not punished for it. A wrong answer whose tokens are the beginning of a right one's says
-nothing then, and is left out. candidates.py says what wrong answers are. A model *knows* a fact where K = 1.
+nothing then, and is left out. candidates.py says what wrong answers are. A model *knows* a fact where K = 1. Of several right answers the
+likeliest counts, so by chance r right and m wrong ones give K = 1 with r / (r + m).
 
 **Which of the two knows more**, and which facts are answered after how many examples, is told by the fixed set. The whole set holds every
 wrong answer of the tuned model, which likes it best of all, but seldom the base model's favourite: often the base model gives no answer.
@@ -18,7 +19,7 @@ dev facts; and by the answer's identity alone: how often it was right among dev 
 FACTS, one row a fact and model:
 
 | fact_id, model | category | model is base or tuned |
-| m | uint8 | wrong answers in the set, the same for both models |
+| m, rights | uint8 | wrong and right answers in the set, the same for both models; rights is missing in older looks: 1 there |
 | k, k_other | float32 | K, and under another subject; the latter NaN where there is none |
 | k_fixed | float32 | K among the wrong answers of the fixed set (candidates.py); NaN without any |
 | logprob | float32 | of the likeliest right answer: mean over its tokens |
@@ -161,9 +162,11 @@ class _Model:
             **self._pairs(sets, own, others, identity),
         }
         wrong = [len(names) - rights for rights, names in zip(sets.rights, sets.names, strict=True)]
-        table = pd.DataFrame({"fact_id": sets.facts["fact_id"].astype(str), "model": self.name, "m": wrong, **columns})
+        table = pd.DataFrame(
+            {"fact_id": sets.facts["fact_id"].astype(str), "model": self.name, "m": wrong, "rights": sets.rights, **columns}
+        )
         floats = [name for name in columns if name != "pairs"]
-        return table.astype({"m": np.uint8, "pairs": np.uint8, **dict.fromkeys(floats, np.float32)}).round(
+        return table.astype({"m": np.uint8, "rights": np.uint8, "pairs": np.uint8, **dict.fromkeys(floats, np.float32)}).round(
             {**dict.fromkeys(floats, 3), "logprob": 2}
         )
 

@@ -2,21 +2,24 @@
 examples. From the stored tables of evaluation/inside/knowledge.py, without torch.
 
 Each fact is first averaged over the seeds of a setting, then facts are resampled for the interval (METHOD 8.9); one seed's shares have
-Wilson's. Facts are those that were looked at, at most so many of each level and domain: a total over them is not one over all test facts.
+Wilson's. A fact that only some seeds have is left out. Facts are those that were looked at, at most so many of each level and domain: a
+total over them is not one over all test facts.
+
+Words follow intervals that leave out 0, corrected (Bonferroni) for all comparisons that the chapter's words make; shares have 95%.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sftqa_core.artifacts import Kept
 from sftqa_core.evaluation.inside.look import Look
-from sftqa_core.evaluation.intervals import LEAST, Estimate, mean_interval, percentiles, resampled
+from sftqa_core.evaluation.intervals import ALPHA, LEAST, Estimate, mean_interval, normal_interval, percentiles, resampled
 from sftqa_core.memory.shares import share_interval
-from sftqa_core.records import DOMAIN_NAMES
+from sftqa_core.records import DOMAIN_NAMES, TrainSettings
 from sftqa_core.records.amounts import points
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ MOVES = {  # a move -> what it is, the classes that it starts in, those that it 
     "silenced": ("known and said before, known but not said now", (0,), (1,)),
     "learnt": ("not known before, known now", (2, 3), (0, 1)),
     "erased": ("known before, not known now", (0, 1), (2, 3)),
+    "control": ("neither known nor said before, said now: beside activated", (3,), (0, 2)),
 }
 RANKED_BY = {  # a column of FACTS -> what ranks a pair there
     "outside": "likelihood",
@@ -40,6 +44,19 @@ RANKED_BY = {  # a column of FACTS -> what ranks a pair there
     "identity": "the answer alone",
 }
 PUBLISHED_IDENTITY = 0.70  # AUC of the answer's identity alone (METHOD 10.3, after arXiv 2503.15299)
+NOTHING = "No fact that every seed looked at has a wrong answer: there is nothing to rank."
+_SHARES = ("known", "said", "other", "excess")
+BY_LEVEL = (
+    "domain", "level", "model", "facts", "seeds", *(f"{name}{end}" for name in _SHARES for end in ("", "_low", "_high")), "chance", "wrong",
+)  # fmt: skip
+ANSWERED = ("n", "kind", "facts", "seeds", "answered", "low", "high")
+_OF_EACH = ("m", "rights", "k", "known", "other", "fixed", "said", "chance", "pairs", *RANKED_BY)  # columns for both models
+_COMPARED = {  # what the words compare in each domain -> of which columns the difference is
+    "excess": ("base_known", "base_other"),
+    "change": ("tuned_fixed", "base_fixed"),
+}
+_PROBED = {"subject": ("base_inside", "base_inside_other"), "likelihood": ("base_inside", "base_outside")}  # likewise, of all facts
+_NO_MATTER = ("save_model", "shots", "more_shots")  # settings that change no number here
 
 
 def stored(looks: Sequence[Look]) -> list[Look]:
@@ -47,13 +64,24 @@ def stored(looks: Sequence[Look]) -> list[Look]:
     return [look for look in looks if MEASURE in look.tables]
 
 
+def alike(chosen: Sequence[Look], others: Sequence[Look]) -> list[Look]:
+    """Those of `others` whose settings differ from the chosen ones in the number of examples and the seed at most."""
+    wanted = [_but_examples(look.settings) for look in chosen]
+    return [look for look in others if _but_examples(look.settings) in wanted]
+
+
+def _but_examples(settings: TrainSettings) -> dict[str, Any]:
+    return {name: value for name, value in settings.to_dict().items() if name not in ("n", "seed", *_NO_MATTER)}
+
+
 _read: Kept[pd.DataFrame] = Kept(16)  # by looks: every table below begins with theirs
 
 
 def facts_by_seed(looks: Sequence[Look]) -> pd.DataFrame:
-    """A row for each fact of each look: look (position), fact_id, domain, level (Int64), and for both models (`base_known` and so on) k,
-    known, other (known under another subject; NaN where there is none), fixed (known in the fixed set), said, chance, pairs and the columns
-    of RANKED_BY. It is kept and shared: it must not be changed."""
+    """A row for each look and fact that all looks have: look (position), fact_id, domain, level (Int64), and for both models (`base_known`
+    and so on) m and rights (wrong and right answers), k, known, other (known under another subject; NaN where there is none), fixed (known
+    in the fixed set), said, chance (1 / (m + 1), that of one right answer: `by_level` has that of all), pairs and the columns of RANKED_BY.
+    It is kept and shared: it must not be changed."""
     return _read.get(tuple(looks), lambda: _by_seed(looks))
 
 
@@ -66,19 +94,24 @@ def _by_seed(looks: Sequence[Look]) -> pd.DataFrame:
         facts = facts.assign(
             fact_id=facts["fact_id"].astype(str), known=facts["k"] == 1, other=(facts["k_other"] == 1).where(facts["k_other"].notna()),
             fixed=(facts["k_fixed"] == 1).where(facts["k_fixed"].notna()), chance=1 / (facts["m"].astype(float) + 1),
+            rights=facts.get("rights", 1),  # older looks do not say
         )  # fmt: skip
         both = [facts[facts["model"] == name].drop(columns="model").set_index("fact_id").add_prefix(f"{name}_") for name in MODELS]
         about = look.facts[["fact_id", "domain", "level"]].astype({"fact_id": str})
         tables.append(both[0].join(both[1], how="inner").reset_index().merge(about, on="fact_id").assign(look=at))
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["look", "fact_id", "domain", "level"])
+    if not tables:
+        return pd.DataFrame(columns=["look", "fact_id", "domain", "level", *(f"{name}_{column}" for name in MODELS for column in _OF_EACH)])
+    every = pd.concat(tables, ignore_index=True)
+    return every[every.groupby("fact_id")["look"].transform("size") == len(looks)].reset_index(drop=True)
 
 
 def by_level(looks: Sequence[Look], totals: bool = False) -> pd.DataFrame:
     """What both models know and say, of `looks` that differ in the seed only; of ALL alone where only `totals` are wanted.
 
     A row a domain, level (and ALL) and model: domain, level, model, facts, seeds; shares of facts, each with `_low` and `_high`: `known`
-    (K = 1), `said`, `other` (the right answer ranks first under another subject, too), `excess` (known - other); `chance`, that of K = 1,
-    and `wrong`, how many wrong answers have this chance.
+    (K = 1), `said`, `other` (the right answer ranks first under another subject, too), `excess` (known - other); `chance`, that of K = 1:
+    of r right and m wrong answers in any order a right one is first with r / (r + m), since the likeliest right one counts; `wrong`, the
+    most wrong answers of a fact. Without facts an empty table.
     """
     import pandas as pd
 
@@ -89,9 +122,9 @@ def by_level(looks: Sequence[Look], totals: bool = False) -> pd.DataFrame:
             shares = {share: _mean(_per_fact(part, f"{name}_{share}"), len(looks)) for share in ("known", "said", "other")}
             shares["excess"] = _difference(part, f"{name}_known", f"{name}_other")
             about = {"domain": domain, "level": level, "model": name, "facts": part["fact_id"].nunique(), "seeds": len(looks)}
-            chance = {"chance": float(part[f"{name}_chance"].mean()), "wrong": float(1 / part[f"{name}_chance"].mean() - 1)}
-            rows.append({**about, **_flat(shares), **chance})
-    return pd.DataFrame(rows)
+            right, wrong = (part[f"{name}_{column}"].to_numpy(dtype=float) for column in ("rights", "m"))
+            rows.append({**about, **_flat(shares), "chance": float((right / (right + wrong)).mean()), "wrong": int(wrong.max())})
+    return pd.DataFrame(rows, columns=list(BY_LEVEL))
 
 
 def moves(looks: Sequence[Look]) -> pd.DataFrame:
@@ -152,9 +185,8 @@ def internal(looks: Sequence[Look]) -> pd.DataFrame:
         about = [row for look in looks for row in look.tables[MEASURE]["internal"].to_dict("records") if row["model"] == name]
         layers = ", ".join(dict.fromkeys(f"{row['layer']:.0f} of {row['layers']:.0f}" for row in about if row["layer"]))
         for column, by in RANKED_BY.items():
-            scores = _per_fact(table, f"{name}_{column}") if len(table) else np.zeros(0)
-            read = table[f"{name}_{column}"].notna() if len(table) else table["look"]
-            pairs = float(table.loc[read, f"{name}_pairs"].sum()) / max(1, len(looks)) if len(table) else 0.0
+            scores = _per_fact(table, f"{name}_{column}")
+            pairs = float(table.loc[table[f"{name}_{column}"].notna(), f"{name}_pairs"].sum()) / max(1, len(looks))
             value = _bootstrapped(scores)
             shown = {"model": name, "by": by, "facts": len(scores), "pairs": pairs, **_ends("auc", value), "layers": layers}
             rows.append({**shown, "dev_facts": min((row["dev_facts"] for row in about), default=0)})
@@ -162,115 +194,155 @@ def internal(looks: Sequence[Look]) -> pd.DataFrame:
 
 
 def against_examples(looks: Sequence[Look]) -> pd.DataFrame:
-    """How many facts are answered, by whether the base model knows them, against the number of examples: of looks at runs on one base model
-    with one choice of training levels, plain tuning only.
+    """How many facts are answered, by whether the base model knows them, against the number of examples: of looks whose settings differ in
+    that number and the seed only (`alike`).
 
-    A row a number n and kind of fact: n, kind (known or not, by the fixed set, which no run's answers touch), facts (mean over seeds),
-    seeds, answered, low, high. n = 0 is the base model. Without looks an empty table.
+    A row a number n and kind of fact (ANSWERED): n, kind (known or not, by the fixed set, which no run's answers touch), facts (mean over
+    seeds), seeds, answered, low, high. n = 0 is the base model. Without looks an empty table.
     """
     import pandas as pd
 
     rows = []
-    plain = [look for look in looks if look.settings.recipe is None]
-    sizes = {n: [look for look in plain if look.settings.n == n] for n in sorted({look.settings.n for look in plain})}
-    for n, some in {0: plain, **sizes}.items():
+    sizes = {n: [look for look in looks if look.settings.n == n] for n in sorted({look.settings.n for look in looks})}
+    for n, some in {0: looks, **sizes}.items() if looks else ():
         table = facts_by_seed(some)
         for kind, wanted in (("known", True), ("not known", False)):
-            inside = (table["base_fixed"] == wanted).to_numpy() if len(table) else np.zeros(0, dtype=bool)
-            said = table["tuned_said" if n else "base_said"].to_numpy(dtype=bool) if len(table) else inside
-            counts = _sums(table, {"of": inside, "said": inside & said}, len(some)) if len(table) else np.zeros((0, 2))
+            inside = (table["base_fixed"] == wanted).to_numpy(dtype=bool)
+            said = table["tuned_said" if n else "base_said"].to_numpy(dtype=bool)
+            counts = _sums(table, {"of": inside, "said": inside & said}, len(some))
             share = _ratio(counts[:, 1], counts[:, 0], len(some))
             seeds = len({look.settings.seed for look in some})
-            rows.append({"n": n, "kind": kind, "facts": counts[:, 0].sum(), "seeds": seeds, **_ends("answered", share)})
-    return pd.DataFrame(rows).rename(columns={"answered_low": "low", "answered_high": "high"}) if plain else pd.DataFrame()
+            rows.append((n, kind, counts[:, 0].sum(), seeds, share.value, share.low, share.high))
+    return pd.DataFrame(rows, columns=list(ANSWERED))
 
 
+# ---- words ----
 def words(chosen: Sequence[Look], others: Sequence[Look] = ()) -> list[str]:
-    """What may be said of the `chosen` looks (one setting) and of all `others` on the same base model, in short sentences."""
-    said: list[str] = []
+    """What may be said of the `chosen` looks (one setting) and of those of `others` that are `alike`, in short sentences."""
     if not chosen:
-        return said
-    levels = [row for row in by_level(chosen, totals=True).to_dict("records") if row["model"] == "base"]
-    steps = {row["domain"]: row for row in named_moves(chosen).to_dict("records") if row["move"] == "activated"}
-    shifts = {row["domain"]: row for row in changes(chosen).to_dict("records") if row["share"] == "fixed"}
-    for base in levels:
+        return []
+    if facts_by_seed(chosen).empty:
+        return [NOTHING]
+    said: list[str] = []
+    answered = [row for row in against_examples(alike(chosen, others)).to_dict("records") if row["kind"] == "known" and row["n"]]
+    sure = _comparisons(chosen, _more_examples(alike(chosen, others), answered))
+    moved = {(row["move"], row["domain"]): row for row in named_moves(chosen).to_dict("records")}
+    for base in by_level(chosen, totals=True).to_dict("records"):
         domain, place = base["domain"], DOMAIN_NAMES[base["domain"]].capitalize()
+        if base["model"] != "base":
+            continue
         if base["facts"] < LEAST:
             said.append(f"{place}: too few facts to tell ({base['facts']}).")
             continue
         told = f"{place}, of {base['facts']:,} facts the base model knows {_share(base, 'known')} and says {_share(base, 'said')}."
-        said += [f"{told} {_excess(base)}", f"{_activated(steps[domain])} {_changed(shifts[domain])}"]
-    return [*said, _probed(chosen), *_enough(others)]
+        said.append(f"{told} {_excess(base, sure.get(('excess', domain)))}")
+        said.append(f"{_activated(moved['activated', domain], moved['control', domain])} {_changed(sure.get(('change', domain)))}")
+    return [*said, _probed(chosen, sure), *_enough(answered, sure.get(("examples", ALL)))]
 
 
-def _excess(row: dict[Any, Any]) -> str:
-    if row["excess"] is None:
-        return "There is no other subject to compare with."
-    ends = f"{row['other']:.1%}, {_apart(Estimate(row['excess'], row['excess_low'], row['excess_high']))}"
-    if row["excess_low"] > 0:
-        return f"This is more than common answers explain: under another subject the same answers rank first for {ends}."
-    return f"Common answers may explain it: under another subject the same answers rank first for {ends}."
+def _comparisons(chosen: Sequence[Look], more_examples: np.ndarray) -> dict[tuple[str, str], Estimate]:
+    """Every difference that a verdict of the words follows, by what is compared and where: intervals are corrected (Bonferroni) for all of
+    them together. One of fewer than LEAST facts is left out: nothing is said of it."""
+    scores = {
+        (name, place): _apart_by_fact(part, *columns)
+        for place, part in _domains(facts_by_seed(chosen))
+        for name, columns in (_PROBED if place == ALL else _COMPARED).items()
+    }
+    asked = {key: each for key, each in {**scores, ("examples", ALL): more_examples}.items() if len(each) >= LEAST}
+    return {key: _corrected(each, len(asked)) for key, each in asked.items()}
 
 
-def _activated(row: dict[Any, Any]) -> str:
-    if row["facts"] < LEAST:
-        return f"Known but not said before tuning: too few facts to tell how many are said now ({row['facts']:.0f})."
+def _corrected(scores: np.ndarray, asked: int) -> Estimate:
+    value = float(scores.mean())
+    low, high = normal_interval(value, resampled(scores[:, None])[:, 0], ALPHA / asked)
+    return Estimate(value, max(-1.0, low), min(1.0, high))
+
+
+def _excess(row: dict[Any, Any], excess: Estimate | None) -> str:
+    if excess is None:
+        return "Too few of them have another subject to compare with."
+    ends = f"under another subject the same answers rank first for {row['other']:.1%}, {_apart(excess)}"
+    if _side(excess) > 0:
+        return f"This is more than common answers explain: {ends}."
+    return f"Common answers may explain it: {ends}."
+
+
+def _activated(row: dict[Any, Any], control: dict[Any, Any]) -> str:
+    """How many of the facts known and not said are said now, and beside it how many of those that were neither."""
+    said = f"Known but not said before tuning: too few facts to tell how many are said now ({row['facts']:.0f})."
+    if row["facts"] >= LEAST:
+        share = _share(row, "share", "low", "high")
+        said = f"Of {row['facts']:.0f} facts that it knew and did not say, the tuned model knows and says {share}."
+    if control["facts"] < LEAST:
+        return f"{said} Neither known nor said before: too few facts to compare with ({control['facts']:.0f})."
     return (
-        f"Of {row['facts']:.0f} facts that it knew and did not say, the tuned model knows and says {_share(row, 'share', 'low', 'high')}."
+        f"{said} Of {control['facts']:.0f} that it neither knew nor said, the tuned model says {_share(control, 'share', 'low', 'high')}."
     )
 
 
-def _changed(row: dict[Any, Any]) -> str:
-    change = Estimate(row["difference"], row["low"], row["high"])
-    if _is_open(change):
+def _changed(change: Estimate | None) -> str:
+    if change is None:
+        return "Whether tuning changes how much is known in the fixed set: too few facts to tell."
+    if not _side(change):
         return f"Whether tuning changes how much is known, these facts cannot tell: {_apart(change)} in the fixed set."
-    return f"With tuning {'more' if row['difference'] > 0 else 'fewer'} facts are known in the fixed set: {_apart(change)}."
+    return f"With tuning {'more' if _side(change) > 0 else 'fewer'} facts are known in the fixed set: {_apart(change)}."
 
 
-def _probed(looks: Sequence[Look]) -> str:
+def _probed(looks: Sequence[Look], sure: Mapping[tuple[str, str], Estimate]) -> str:
     """Whether a probe finds more in the base model's states than the likelihood shows."""
     rows = {row["by"]: row for row in internal(looks).to_dict("records") if row["model"] == "base"}
     probe, other, outside = (rows[RANKED_BY[by]] for by in ("inside", "inside_other", "outside"))
-    if probe["facts"] < LEAST:
+    subject, change = sure.get(("subject", ALL)), sure.get(("likelihood", ALL))
+    if change is None:
         return "Too few facts to tell what a linear probe of the hidden states finds."
-    own = _difference(facts_by_seed(looks), "base_inside", "base_inside_other")
-    change = _difference(facts_by_seed(looks), "base_inside", "base_outside")
     text = f"A linear probe of the base model's hidden states ranks {_share(probe, 'auc', 'low', 'high')} of pairs rightly"
     text += f", {other['auc']:.1%} where the question is about another subject" if other["facts"] else ""
     text += f"; the likelihood ranks {_share(outside, 'auc', 'low', 'high')} of them rightly."
-    if _is_open(own) or (own.value or 0) < 0:
-        return f"{text} What it finds may be about the answers alone: under the right subject {_apart(own)}."
-    if _is_open(change):
+    if subject is None:
+        return f"{text} What it finds may be about the answers alone: too few facts have another subject."
+    if _side(subject) <= 0:
+        return f"{text} What it finds may be about the answers alone: under the right subject {_apart(subject)}."
+    if not _side(change):
         return f"{text} Which of them tells more, these facts cannot tell: {_apart(change)}."
-    return f"{text} A linear probe finds {'more' if (change.value or 0) > 0 else 'less'} than the likelihood shows: {_apart(change)}."
+    return f"{text} A linear probe finds {'more' if _side(change) > 0 else 'less'} than the likelihood shows: {_apart(change)}."
 
 
-def _enough(looks: Sequence[Look]) -> list[str]:
+def _more_examples(looks: Sequence[Look], answered: Sequence[dict[Any, Any]]) -> np.ndarray:
+    """Of the facts that the base model knows: answered with the most examples less answered with the fewest, means over seeds [facts]; of
+    the numbers of examples that have facts enough. Empty where these are fewer than two."""
+    sizes = [row["n"] for row in answered if row["facts"] >= LEAST]
+    means = []
+    for n in (sizes[0], sizes[-1]) if len(sizes) > 1 else ():
+        table = facts_by_seed([look for look in looks if look.settings.n == n])
+        means.append(table[table["base_fixed"] == 1].groupby("fact_id")["tuned_said"].mean())
+    return (means[1] - means[0]).dropna().to_numpy(dtype=float) if means else np.zeros(0)
+
+
+def _enough(answered: Sequence[dict[Any, Any]], change: Estimate | None) -> list[str]:
     """What the smallest and the largest number of examples say to "60 are enough to activate what is there"."""
-    rows = [row for row in against_examples(looks).to_dict("records") if row["kind"] == "known" and row["n"] and row["facts"] >= LEAST]
+    about, rows = "How many examples it takes to activate what the base model knows", [row for row in answered if row["facts"] >= LEAST]
+    if len(answered) < 2:
+        return [f"{about}: only one number was looked at."] if answered else []
     if len(rows) < 2:
-        return ["How many examples it takes to activate what the base model knows: only one number was looked at."] if rows else []
+        told = ", ".join(f"{row['facts']:.0f} with {row['n']:,} examples" for row in answered if row["facts"] < LEAST)
+        return [f"{about}: too few known facts to tell ({told})."]
     few, many = rows[0], rows[-1]
-    answered = []
-    for row in (few, many):
-        table = facts_by_seed([look for look in looks if look.settings.recipe is None and look.settings.n == row["n"]])
-        answered.append(table[table["base_fixed"] == 1].groupby("fact_id")["tuned_said"].mean())
-    change = _bootstrapped((answered[1] - answered[0]).dropna().to_numpy(dtype=float))
     text = f"Of the facts that the base model knows, {few['n']:,} examples get {_share(few, 'answered', 'low', 'high')} answered, "
     text += f"{many['n']:,} get {_share(many, 'answered', 'low', 'high')}"
-    if _is_open(change):
+    if change is None:
+        return [f"{text}. Whether more examples get more: too few facts in common to tell."]
+    if not _side(change):
         return [f"{text}. Whether more examples get more, these facts cannot tell: {_apart(change)}."]
-    return [f"{text}: {'more' if (change.value or 0) > 0 else 'fewer'}, {_apart(change)}."]
+    return [f"{text}: {'more' if _side(change) > 0 else 'fewer'}, {_apart(change)}."]
 
 
-def _is_open(change: Estimate) -> bool:
-    return change.low is None or change.high is None or change.low <= 0 <= change.high
+def _side(change: Estimate) -> int:
+    """1 or -1 where an interval lies on one side of 0, else 0."""
+    return int((change.low or 0) > 0) - int((change.high or 0) < 0)
 
 
 def _apart(change: Estimate) -> str:
-    if change.value is None or change.low is None or change.high is None:
-        return "no interval"
-    return f"{points(change.value)} points ({points(change.low)} to {points(change.high)})"
+    return f"{points(change.value or 0)} points ({points(change.low or 0)} to {points(change.high or 0)})"
 
 
 def _share(row: dict[Any, Any], name: str, low: str = "", high: str = "") -> str:
@@ -300,8 +372,8 @@ def _classes(table: pd.DataFrame, model: str) -> np.ndarray:
 
 
 def _per_fact(table: pd.DataFrame, column: str) -> np.ndarray:
-    """Means over seeds [facts] of those facts that have a value."""
-    values: np.ndarray = table[column].astype(float).groupby(table["fact_id"]).mean().dropna().to_numpy()
+    """Means over seeds [facts] of those facts that have a value with every seed."""
+    values: np.ndarray = table[column].astype(float).groupby(table["fact_id"]).mean(skipna=False).dropna().to_numpy()
     return values
 
 
@@ -325,7 +397,12 @@ def _bootstrapped(scores: np.ndarray) -> Estimate:
 
 def _difference(table: pd.DataFrame, more: str, less: str) -> Estimate:
     """The mean of `more` - `less` over the facts that have both."""
-    return _bootstrapped(_per_fact(table.assign(change=table[more].astype(float) - table[less].astype(float)), "change"))
+    return _bootstrapped(_apart_by_fact(table, more, less))
+
+
+def _apart_by_fact(table: pd.DataFrame, more: str, less: str) -> np.ndarray:
+    """`more` - `less`, means over seeds [facts that have both]."""
+    return _per_fact(table.assign(change=table[more].astype(float) - table[less].astype(float)), "change")
 
 
 def _ratio(part: np.ndarray, of: np.ndarray, seeds: int) -> Estimate:

@@ -11,17 +11,20 @@ at the share that dev facts chose for them, else once: one evaluation costs as m
 | facts | fact_id | str | test facts that were asked, in the order of the bits below |
 | answers | way | category | `none` (share 0: as tuned), relative, absolute, random or random-update |
 | | share, draw | float32, int8 | of all parameters; 0 for what is not drawn |
-| | restored | int64 | changed parameters that went back |
+| | restored | int64 | changed parameters that were put back |
 | | undone | float32 | their share of the squared update |
 | | correct | bytes | a bit for each of `facts`, packed (numpy.packbits): whether the greedy answer is right |
 | chosen | way, share | category, float32 | as in `answers`, the first draw |
 | | accuracy | float32 | on dev facts of both domains: mean over levels, or of all where not every level has facts |
 | | facts, by_level | int16, bool | dev facts; whether it is the mean over levels |
 | | chosen | bool | the best share of this way; of equal ones the smallest |
-| blocks | block | category | `0-1` and so on: layers that went back; `other`: all that is in no layer (embeddings, last norm, head) |
+| blocks | block | category | `0-1` and so on: layers that were put back; `other`: all that is in no layer (embeddings, last norm, head) |
 | | restored, undone, correct | | as in `answers` |
 | own | share, level | float32, Int8 | examples of the run by relative change; level null where it is not known |
 | | facts, correct | int16 | examples asked, and answered rightly |
+| own_examples | share, level | as in `own` | the same, one by one; missing in older looks |
+| | example | category | its fact_id, which the source need not have: recipes make examples |
+| | correct | bool | answered rightly |
 """
 
 from __future__ import annotations
@@ -52,9 +55,7 @@ Right = NDArray[np.bool_]  # [facts]
 
 
 def look(pair: Pair, settings: InsideSettings, reporter: Reporter) -> dict[str, pd.DataFrame]:
-    """The tables above; none where the base's weights are in 4 bits, which have no value to go back to."""
-    if pair.settings.quantization != "none":
-        return {}
+    """The tables above. Raises `Stopped`, `OutOfMemory`, and `SettingsError` where a question does not fit the model."""
     levels = len(pair.settings.scheme.labels)
     restored = Restored.of(pair)
     test, dev = (Questions.of(pair, first_of_each(facts, settings.per_level, levels)) for facts in (pair.test, pair.dev))
@@ -81,7 +82,7 @@ def look(pair: Pair, settings: InsideSettings, reporter: Reporter) -> dict[str, 
         by_block.append((name, *restored.put_back(masks), test.bits(restored, reporter)))
         phase.advance(1)
     own = _own(pair, restored, settings.per_level, reporter, phase)
-    return {"facts": test.facts[["fact_id"]].reset_index(drop=True), **_stored(answers, by_block), "chosen": chosen, "own": own}
+    return {"facts": test.facts[["fact_id"]].reset_index(drop=True), **_stored(answers, by_block), "chosen": chosen, **own}
 
 
 def _stored(answers: Sequence[tuple[Any, ...]], blocks: Sequence[tuple[Any, ...]]) -> dict[str, pd.DataFrame]:
@@ -160,8 +161,8 @@ class Questions:
 
 
 class Restored:
-    """A copy of the tuned model, LoRA merged, whose parameters go back in place. Beside the pair and what `Changed` takes it needs RAM for
-    one model, after LoRA for two."""
+    """A copy of the tuned model, LoRA merged, whose parameters are put back in place. Beside the pair and what `Changed` takes it needs
+    RAM for one model, after LoRA for two."""
 
     def __init__(self, base: Any, tuned: Any, as_loaded: LoadedModel, seed: int):
         self._base, self._tuned, self._seed = base, tuned, seed
@@ -176,7 +177,7 @@ class Restored:
         return cls(pair.base.model, restoring.whole(pair.tuned.model), pair.tuned, pair.settings.seed)
 
     def masks(self, way: str, share: float, draw: int) -> Masks:
-        """What goes back: the same parameters as by the recipe `restore` with these settings."""
+        """What is put back: the same parameters as by the recipe `restore` with these settings."""
         chance = np.random.default_rng([self._seed, draw])
         if way == "random":
             return self.changed.by_chance(share, chance)
@@ -195,17 +196,18 @@ class Restored:
         return sum(int((each > 0).sum()) for each in changes), sum(map(_squares, changes)) / self._whole
 
 
-def _own(pair: Pair, restored: Restored, per_level: int, reporter: Reporter, phase: Phase) -> pd.DataFrame:
-    """The table `own`. Examples whose level is not known stand in a row of their own."""
+def _own(pair: Pair, restored: Restored, per_level: int, reporter: Reporter, phase: Phase) -> dict[str, pd.DataFrame]:
+    """The tables `own` and `own_examples`. Examples whose level is not known stand in a row of their own."""
     examples = pair.examples[pair.examples.groupby("level", dropna=False).cumcount() < per_level].reset_index(drop=True)
     questions, tables = Questions.of(pair, examples), list[pd.DataFrame]()
     for share in OWN:
         restored.put_back(restored.masks("relative", share, 0))
-        right = examples.assign(right=questions.right(restored, reporter)).groupby("level", dropna=False)["right"]
-        tables.append(right.agg(facts="size", correct="sum").reset_index().assign(share=share))
+        right = questions.right(restored, reporter)
+        tables.append(pd.DataFrame({"share": share, "level": examples["level"], "example": examples["fact_id"], "correct": right}))
         phase.advance(1)
-    small = {"share": "float32", "level": "Int8", "facts": "int16", "correct": "int16"}
-    return pd.concat(tables, ignore_index=True)[list(small)].astype(small)
+    each = pd.concat(tables, ignore_index=True).astype({"share": "float32", "level": "Int8", "example": "category"})
+    counted = each.groupby(["share", "level"], dropna=False)["correct"].agg(facts="size", correct="sum").reset_index()
+    return {"own": counted.astype({"facts": "int16", "correct": "int16"}), "own_examples": each}
 
 
 def _squares(change: restoring.Floats) -> float:

@@ -15,7 +15,8 @@ import numpy as np
 
 from sftqa_core.evaluation.comparing import BETTER, FEW, OPEN, WORSE, Difference, Resamples, corrected
 from sftqa_core.evaluation.inside.look import Look
-from sftqa_core.evaluation.intervals import LEAST, wilson
+from sftqa_core.evaluation.intervals import LEAST, Estimate, mean_interval, resampled
+from sftqa_core.memory.shares import share_interval
 from sftqa_core.records import DOMAIN_NAMES, DOMAINS, TrainSettings
 from sftqa_core.records.amounts import points
 from sftqa_core.records.recipes import Restore
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 MEASURE = "restoration"
 NONE = "none"  # nothing put back
 SHARES = Restore.tried  # of all parameters, as the paper has them; 0 is the tuned model
-WAYS = {  # as the recipe `restore` names them -> which go back
+WAYS = {  # as the recipe `restore` names them -> which are put back
     "relative": "largest relative change",
     "absolute": "largest absolute change",
     "random": "by chance, as many",
@@ -55,8 +56,8 @@ class Scores:
     labels: tuple[str, ...]
     domains: np.ndarray  # [facts]
     levels: np.ndarray  # [facts], float, NaN where not known
-    answers: tuple[dict[Name, list[np.ndarray]], ...]  # of each look: what went back -> its draws, bool [facts] each
-    undone: dict[Name, tuple[int, float]]  # parameters that went back and their share of the squared update, means
+    answers: tuple[dict[Name, list[np.ndarray]], ...]  # of each look: what was put back -> its draws, bool [facts] each
+    undone: dict[Name, tuple[int, float]]  # parameters put back and their share of the squared update, means
 
     @classmethod
     def of(cls, looks: Sequence[Look], table: str) -> Scores | None:
@@ -83,7 +84,7 @@ class Scores:
 
     @property
     def names(self) -> list[Name]:
-        """What went back in every look."""
+        """What was put back in every look."""
         return [name for name in self.undone if all(name in own for own in self.answers)]
 
     def draws(self, name: Name) -> int:
@@ -127,7 +128,7 @@ def curve(looks: Sequence[Look]) -> pd.DataFrame:
     """CURVE: accuracy by way and share at each level and their mean, and what it changes against the tuned model.
 
     `low` and `high` are of that paired difference, 95% for each row alone; `draw_low` and `draw_high` the least and the most accurate draw
-    of a control, averaged over seeds; `restored` and `undone` the parameters that went back, and their share of the squared update.
+    of a control, averaged over seeds; `restored` and `undone` the parameters put back, and their share of the squared update.
     """
     import pandas as pd
 
@@ -237,22 +238,39 @@ def blocks(looks: Sequence[Look]) -> pd.DataFrame:
 
 
 def own(looks: Sequence[Look]) -> pd.DataFrame:
-    """OWN: the runs' own training examples by level (None: not known) and share of the largest relative change put back; Wilson intervals.
+    """OWN: the runs' own training examples by level (None: not known) and share of the largest relative change put back.
 
-    Every seed's examples count: a fact that two seeds were trained on counts twice.
+    A fact that several seeds were trained on is averaged over them and counts once; then facts are resampled, or one seed's have Wilson's
+    interval. Older looks do not say which fact an example was: theirs count as many facts as the seed with most has, since the others may
+    have had the same ones.
     """
     import pandas as pd
 
-    tables = [look.tables[MEASURE]["own"] for look in looks if len(look.tables.get(MEASURE, {}).get("own", ()))]
-    if not tables:
+    seen = [look.tables[MEASURE] for look in looks if len(look.tables.get(MEASURE, {}).get("own", ()))]
+    if not seen:
         return pd.DataFrame(columns=list(OWN))
-    counted = pd.concat(tables).astype({"facts": int, "correct": int}).groupby(["level", "share"], dropna=False)[["facts", "correct"]].sum()
+    one_by_one = all("own_examples" in tables for tables in seen)
+    every = pd.concat([tables["own_examples" if one_by_one else "own"].astype({"correct": float}) for tables in seen], ignore_index=True)
     labels, rows = looks[0].labels, []
-    for row in counted.reset_index().to_dict("records"):
-        level = None if pd.isna(row["level"]) else labels[int(row["level"])]
-        facts, right = row["facts"], row["correct"]
-        rows.append((level, point("", row["share"])[1], facts, right, right / facts, *wilson(right, facts)))
+    groups: Any = every.groupby(["level", "share"], dropna=False)
+    for (at, share), some in groups:
+        level = None if pd.isna(at) else labels[int(at)]
+        facts, value = _of_examples(some, len(seen)) if one_by_one else _of_counts(some)
+        rows.append((level, point("", share)[1], facts, (value.value or 0) * facts, *value))
     return pd.DataFrame(rows, columns=list(OWN))
+
+
+def _of_examples(some: pd.DataFrame, seeds: int) -> tuple[int, Estimate]:
+    """How many facts they are, and the share that is right."""
+    scores = some.groupby(some["example"].astype(str))["correct"].mean().to_numpy()
+    return len(scores), mean_interval(scores, seeds, resampled(scores[:, None])[:, 0])
+
+
+def _of_counts(some: pd.DataFrame) -> tuple[int, Estimate]:
+    """The same of each seed's counts: at least so many facts, and Wilson's interval as if there were no others."""
+    facts, share = int(some["facts"].max()), float(some["correct"].sum() / some["facts"].sum())
+    low, high = map(float, share_interval(share * facts, facts))
+    return facts, Estimate(share, max(0.0, low), min(1.0, high))
 
 
 def by_setting(looks: Sequence[Look]) -> list[list[Look]]:
@@ -293,10 +311,10 @@ def settings_table(looks: Sequence[Look]) -> pd.DataFrame:
 
 def words(looks: Sequence[Look]) -> list[str]:
     """What may be said, in sentences: numbers with facts and intervals, and "cannot tell" where they allow no answer."""
-    table = claims(looks)
-    if not len(table):
+    if Scores.of(looks, "answers") is None:
         return []
-    said = [_choices(chosen(looks))]
+    table, picks = claims(looks), chosen(looks)
+    said = [_choices(picks) if picks["chosen"].any() else "There are no dev facts to choose a share by."]
     for domain, rows in table.groupby("domain", sort=False):
         where, last = DOMAIN_NAMES[str(domain)].capitalize(), rows.iloc[-1]
         known = f"{last['facts']:,} facts, {last['seeds']} seed{'' if last['seeds'] == 1 else 's'}"
@@ -335,26 +353,28 @@ def _points(row: dict[Any, Any]) -> str:
 
 
 def undone_words(rows: pd.DataFrame, best: float) -> str:
-    """How much of the squared update goes with the same number of parameters, at this share or, for 0, at 5%: `rows` of `curve`."""
+    """How much of the squared update is put back with the same number of parameters, at this share or, for 0, at 5%: `rows` of `curve`."""
     share = best or 0.05
     own = rows[rows["share"] == share].drop_duplicates("way").set_index("way")["undone"].to_dict()
     parts = [f"{WAYS[way]} {own[way]:.1%}" for way in ("relative", "absolute", "random") if way in own]
-    return f"Of the squared update {share:.0%} of the parameters undo: {', '.join(parts)}." if parts else ""
+    return f"With {share:.0%} of the parameters so much of the squared update is put back: {', '.join(parts)}." if parts else ""
 
 
 def _block_words(table: pd.DataFrame) -> list[str]:
-    """The block that costs most in each domain, where that can be told."""
+    """The block that costs most in each domain, where that can be told; and which blocks have too few facts."""
     said = []
     for domain, rows in table.groupby("domain", sort=False):
-        sure = rows[rows["verdict"] == WORSE]
-        where = DOMAIN_NAMES[str(domain)].capitalize()
-        if not len(sure):
-            few = (rows["verdict"] == FEW).all()
-            said.append(f"{where}, whole layers put back: {FEW if few else 'cannot tell that any block of them costs accuracy'}.")
-            continue
-        row = sure.sort_values("difference").iloc[0]
-        ends = f"{points(row['low'])} to {points(row['high'])}; {row['facts']:,} facts"
-        said.append(f"{where}, whole layers put back: {block_name(row['block'])} cost most, {points(row['difference'])} points ({ends}).")
+        where = f"{DOMAIN_NAMES[str(domain)].capitalize()}, whole layers put back"
+        sure, few = rows[rows["verdict"] == WORSE], rows[rows["verdict"] == FEW]
+        if len(sure):
+            row = sure.sort_values("difference").iloc[0]
+            ends = f"{points(row['low'])} to {points(row['high'])}; {row['facts']:,} facts"
+            said.append(f"{where}: {block_name(row['block'])} cost most, {points(row['difference'])} points ({ends}).")
+        elif len(few) < len(rows):
+            said.append(f"{where}: cannot tell that any block of them costs accuracy.")
+        if len(few):
+            blocks = f" for {', '.join(block_name(block) for block in few['block'])}" if len(few) < len(rows) else ""
+            said.append(f"{where}: {FEW}{blocks}.")
     return said
 
 

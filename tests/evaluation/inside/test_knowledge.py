@@ -21,7 +21,7 @@ from tests.tiny import tiny_loaded
 
 CITIES = ("Paris", "Rome", "Oslo", "Lima", "Bonn")
 NONE = Aliases()
-SETTINGS = InsideSettings("run", wrong=3)
+SETTINGS = InsideSettings("run", TrainSettings("tiny", source="made"), wrong=3)
 
 
 def pair_of(base, tuned, said=("", ""), aliases=NONE, **columns) -> Pair:
@@ -86,6 +86,7 @@ def test_k_and_log_p_are_those_of_a_plain_loop(base):
     pair = pair_of(base, tiny_loaded(seed=6))
     table = knowledge.look(pair, SETTINGS, Silent())["facts"]
     assert table["m"].tolist() == [3] * 8
+    assert table["rights"].tolist() == [1] * 8
     others = {"Oslo": "Lima", "Lima": "Oslo"}
     for loaded, name in ((pair.base, "base"), (pair.tuned, "tuned")):
         rows = table[table["model"] == name].set_index("fact_id")

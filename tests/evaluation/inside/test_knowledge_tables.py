@@ -70,7 +70,7 @@ def test_moves_are_counted_between_classes():
     assert counts.to_numpy().tolist() == [[10, 0, 0, 0], [12, 8, 0, 0], [0, 0, 0, 0], [0, 0, 0, 10]]
     named = tables.named_moves([MIXED])
     named = named[named["domain"] == "in"].set_index("move")
-    assert named[["facts", "moved"]].to_numpy().tolist() == [[20, 12], [10, 0], [10, 0], [30, 0]]
+    assert named[["facts", "moved"]].to_numpy().tolist() == [[20, 12], [10, 0], [10, 0], [30, 0], [10, 0]]
     assert named.loc["activated", ["share", "low", "high"]].tolist() == pytest.approx([0.6, *map(float, share_interval(12, 20))])
     same = tables.moves([look_of(BASE, BASE)])
     assert same.loc[same["before"] != same["after"], "facts"].sum() == 0
@@ -82,8 +82,9 @@ def test_words_say_what_is_known_activated_and_open():
     assert known.startswith(
         "In-domain, of 40 facts the base model knows 75.0% (59.8% to 85.8%) and says 25.0% (14.2% to 40.2%). This is more"
     )
-    assert known.endswith("rank first for 0.0%, +75.0 points (+60.0 to +87.5).")
+    assert known.endswith("rank first for 0.0%, +75.0 points (+59.8 to +90.2).")
     assert moved.startswith("Known but not said before tuning: too few facts to tell how many are said now (20).")
+    assert "Neither known nor said before: too few facts to compare with (10)." in moved
     assert moved.endswith("these facts cannot tell: 0.0 points (0.0 to 0.0) in the fixed set.")
     assert probe == "Too few facts to tell what a linear probe of the hidden states finds."
     assert examples == "How many examples it takes to activate what the base model knows: only one number was looked at."
@@ -95,29 +96,92 @@ def test_words_claim_only_what_leaves_out_0():
     known, moved, probe, _ = tables.words([worse], [worse])
     assert "Common answers may explain it: under another subject the same answers rank first for 100.0%, 0.0 points" in known
     assert "Of 40 facts that it knew and did not say, the tuned model knows and says 50.0% (35.2% to 64.8%)." in moved
-    assert "With tuning fewer facts are known in the fixed set: -50.0 points (-65.0 to -35.0)." in moved
+    assert "With tuning fewer facts are known in the fixed set: -50.0 points (-69.7 to -30.3)." in moved
     assert probe.endswith("A linear probe finds less than the likelihood shows: -40.0 points (-40.0 to -40.0).")
+    assert "Neither known nor said before: too few facts to compare with (0)." in moved
     alone = look_of(BASE, TUNED, inside=0.6, inside_other=0.6)
     assert "may be about the answers alone: under the right subject 0.0 points (0.0 to 0.0)." in tables.words([alone])[-1]
     assert tables.words([look_of(BASE[:5], TUNED[:5])])[0] == "In-domain: too few facts to tell (5)."
     assert tables.words([]) == []
 
 
+def test_a_verdict_is_corrected_for_all_that_the_words_compare():
+    """4 of 40 facts lost are fewer by the 95% interval, and cannot be told from none by that of two comparisons."""
+    base = [(1.0, False)] * 40
+    look = look_of(base, [(0.5, False)] * 4 + [(1.0, True)] * 36, other=1.0)
+    row = tables.changes([look]).set_index(["domain", "share"]).loc[("in", "fixed")]
+    assert (row["difference"], row["high"] < 0) == (pytest.approx(-0.1), True)
+    assert "these facts cannot tell: -10.0 points (-20.6 to +0.6) in the fixed set." in tables.words([look])[1]
+    sure = tables.words([look_of(base, [(0.5, False)] * 7 + [(1.0, True)] * 33, other=1.0)])[1]
+    assert "With tuning fewer facts are known in the fixed set: -17.5 points (" in sure
+
+
+def test_activated_facts_have_a_control():
+    """Facts that were neither known nor said, and are said now: whether known or not."""
+    base = [(1.0, False)] * 40 + [(0.5, False)] * 40
+    look = look_of(base, [(1.0, True)] * 30 + [(1.0, False)] * 10 + [(1.0, True)] * 4 + [(0.5, True)] * 6 + [(0.5, False)] * 30)
+    row = tables.named_moves([look]).set_index(["domain", "move"]).loc[("in", "control")]
+    assert (row["facts"], row["moved"], row["share"]) == (40, 10, 0.25)
+    assert (row["low"], row["high"]) == pytest.approx(tuple(map(float, share_interval(10, 40))))
+    assert tables.words([look])[1].startswith(
+        "Of 40 facts that it knew and did not say, the tuned model knows and says 75.0% (59.8% to 85.8%). "
+        "Of 40 that it neither knew nor said, the tuned model says 25.0% (14.2% to 40.2%)."
+    )
+
+
+def test_only_runs_that_differ_in_examples_and_seed_are_compared():
+    """Other training levels, epochs and recipes stand outside; whether weights were kept does not matter."""
+    fits = [look_of(BASE, TUNED, n=960), look_of(BASE, TUNED, seed=3), look_of(BASE, TUNED, n=120, save_model=False)]
+    others = [look_of(BASE, TUNED, n=240, **changes) for changes in ({"levels": (1,)}, {"epochs": 2}, {"recipe": RECIPES["repeat"]()})]
+    assert tables.alike([MIXED], [*fits, *others]) == fits
+    assert tables.words([MIXED], [MIXED, *others])[-1].endswith("only one number was looked at.")
+    assert tables.alike(others[2:], [MIXED, *others]) == others[2:]
+
+
+def test_other_numbers_of_examples_with_too_few_facts_are_named():
+    """Two numbers were looked at, one of them on too few known facts: no "only one number"."""
+    few = look_of([(1.0, False)] * 12, [(1.0, True)] * 12, n=960)
+    assert tables.words([MIXED], [MIXED, few])[-1] == (
+        "How many examples it takes to activate what the base model knows: too few known facts to tell (12 with 960 examples)."
+    )
+
+
+def test_chance_counts_all_right_answers():
+    """Two right and four wrong answers: 2 / 6; a look that does not say has one right one."""
+    facts = MIXED.tables["knowledge"]["facts"]
+    two = replace(MIXED, tables={"knowledge": {**MIXED.tables["knowledge"], "facts": facts.assign(rights=np.uint8(2))}})
+    for look, chance in ((two, 1 / 3), (MIXED, 1 / 5)):
+        table = tables.by_level([look])
+        assert table["chance"].tolist() == pytest.approx([chance] * 6)
+        assert table["wrong"].tolist() == [4] * 6
+
+
+def test_facts_that_only_some_seeds_have_are_left_out():
+    """In every table: 30 of 40 facts are in both seeds; a value that one seed lacks counts for neither."""
+    short = look_of(BASE[:30], TUNED[:30], seed=1)
+    table = tables.by_level([MIXED, short]).set_index(["level", "model"])
+    assert table.loc[("all", "base"), ["facts", "known", "said"]].tolist() == [30, 1.0, 1 / 3]
+    named = tables.named_moves([MIXED, short]).set_index(["domain", "move"])
+    assert named.loc[("in", "activated"), ["facts", "moved"]].tolist() == [20, 12]
+    assert tables.moves([MIXED, short])["facts"].sum() == 60  # 30 in the domain, 30 in all
+    bare = look_of(BASE, TUNED, seed=1, other=[0.5] * 35 + [np.nan] * 5)
+    other = tables.changes([MIXED, bare]).set_index(["domain", "share"]).loc[("in", "other")]
+    assert other["facts"] == 35
+
+
 def test_answers_to_known_facts_against_examples():
-    """Rows for the base model and for each n, known and not known apart; recipes stand outside; the words compare the ends."""
+    """Rows for the base model and for each n, known and not known apart; the words compare the ends."""
     more = look_of(BASE, [(1.0, True)] * 30 + [(0.5, False)] * 10, n=960)
-    recipe = replace(MIXED, settings=replace(MIXED.settings, n=240, recipe=RECIPES["repeat"]()))
-    table = tables.against_examples([more, recipe, MIXED]).set_index(["n", "kind"])
+    table = tables.against_examples([more, MIXED]).set_index(["n", "kind"])
     assert table.index.get_level_values("n").unique().tolist() == [0, 60, 960]
     assert table["answered"].tolist() == pytest.approx([1 / 3, 0, 22 / 30, 0, 1, 0])
     assert table.loc[(60, "known"), "facts"] == 30
     assert tables.words([MIXED], [more, MIXED])[-1] == (
         "Of the facts that the base model knows, 60 examples get 73.3% (55.6% to 85.8%) answered, 960 get 100.0% (88.6% to 100.0%): "
-        "more, +26.7 points (+13.3 to +43.3)."
+        "more, +26.7 points (+7.1 to +46.3)."
     )
     alone = replace(more, settings=replace(more.settings, n=61))
     assert "these facts cannot tell" in tables.words([MIXED], [MIXED, replace(alone, tables=MIXED.tables)])[-1]
-    assert tables.against_examples([]).empty
 
 
 def test_pairs_have_the_share_that_each_ranking_gets():
@@ -134,9 +198,14 @@ def test_facts_of_which_nothing_was_stored_are_passed_over():
     assert tables.stored([MIXED, replace(MIXED, tables={})]) == [MIXED]
     facts = MIXED.tables["knowledge"]["facts"]
     empty = replace(MIXED, tables={"knowledge": {**MIXED.tables["knowledge"], "facts": facts[:0]}})
-    assert tables.by_level([empty]).empty
-    assert tables.moves([empty])["facts"].sum() == 0
-    assert tables.words([empty], [empty]) == ["Too few facts to tell what a linear probe of the hidden states finds."]
+    for looks in ([empty], []):
+        assert (len(tables.by_level(looks)), tables.by_level(looks).columns.tolist()) == (0, list(tables.BY_LEVEL))
+        assert tables.moves(looks)["facts"].tolist() == [0] * 16
+        assert tables.named_moves(looks)["facts"].tolist() == [0] * len(tables.MOVES)
+        assert tables.changes(looks)["facts"].tolist() == [0] * 4
+        assert tables.internal(looks)["facts"].tolist() == [0] * 8
+        assert tables.against_examples(looks).columns.tolist() == list(tables.ANSWERED)
+    assert tables.words([empty], [empty]) == ["No fact that every seed looked at has a wrong answer: there is nothing to rank."]
 
 
 def test_the_tables_load_no_torch():
