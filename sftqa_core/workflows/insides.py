@@ -123,7 +123,7 @@ def fact_inside(source: str, fact_id: str) -> list[dict[str, Any]]:
             (moved,) = _of_fact(drift_tables.facts_of(look, drift_tables.QUESTIONS), fact_id)
             row |= {"kl": moved["kl"]} | {f"logprob_{name}": moved[f"logprob_{model}"] for name, model in _MODELS.items()}
         for ranked in _of_fact(knowledge_tables.facts_by_seed(knowledge_tables.stored([look])), fact_id):  # not every fact is
-            row |= {f"k_{name}": ranked[f"{model}_k"] for name, model in _MODELS.items()} | {"wrong": round(1 / ranked["base_chance"] - 1)}
+            row |= {f"k_{name}": ranked[f"{model}_k"] for name, model in _MODELS.items()} | {"wrong": int(ranked["base_m"])}
         rows.append(row)
     return rows
 

@@ -50,7 +50,7 @@ BY_LEVEL = (
     "domain", "level", "model", "facts", "seeds", *(f"{name}{end}" for name in _SHARES for end in ("", "_low", "_high")), "chance", "wrong",
 )  # fmt: skip
 ANSWERED = ("n", "kind", "facts", "seeds", "answered", "low", "high")
-_OF_EACH = ("m", "rights", "k", "known", "other", "fixed", "said", "chance", "pairs", *RANKED_BY)  # columns for both models
+_OF_EACH = ("m", "rights", "k", "known", "other", "fixed", "said", "pairs", *RANKED_BY)  # columns for both models
 _COMPARED = {  # what the words compare in each domain -> of which columns the difference is
     "excess": ("base_known", "base_other"),
     "change": ("tuned_fixed", "base_fixed"),
@@ -80,7 +80,7 @@ _read: Kept[pd.DataFrame] = Kept(16)  # by looks: every table below begins with 
 def facts_by_seed(looks: Sequence[Look]) -> pd.DataFrame:
     """A row for each look and fact that all looks have: look (position), fact_id, domain, level (Int64), and for both models (`base_known`
     and so on) m and rights (wrong and right answers), k, known, other (known under another subject; NaN where there is none), fixed (known
-    in the fixed set), said, chance (1 / (m + 1), that of one right answer: `by_level` has that of all), pairs and the columns of RANKED_BY.
+    in the fixed set), said, pairs and the columns of RANKED_BY.
     It is kept and shared: it must not be changed."""
     return _read.get(tuple(looks), lambda: _by_seed(looks))
 
@@ -93,7 +93,7 @@ def _by_seed(looks: Sequence[Look]) -> pd.DataFrame:
         facts = look.tables[MEASURE]["facts"]
         facts = facts.assign(
             fact_id=facts["fact_id"].astype(str), known=facts["k"] == 1, other=(facts["k_other"] == 1).where(facts["k_other"].notna()),
-            fixed=(facts["k_fixed"] == 1).where(facts["k_fixed"].notna()), chance=1 / (facts["m"].astype(float) + 1),
+            fixed=(facts["k_fixed"] == 1).where(facts["k_fixed"].notna()),
             rights=facts.get("rights", 1),  # older looks do not say
         )  # fmt: skip
         both = [facts[facts["model"] == name].drop(columns="model").set_index("fact_id").add_prefix(f"{name}_") for name in MODELS]
