@@ -31,8 +31,8 @@ _MEASURED = "Based on this model's measured speed on this machine."
 _ROUGH = "A rough estimate from the model's size: too little of this work was measured on this machine."
 _NOTHING = "Nothing left to compute."
 # Of a look inside, in answers a fact that is looked at: restored models, controls by chance a draw, rankings of an answer; and drift's
-# in answers a test fact. (atlas-llama: 51,000 answers, 75,000 tokens read for 600 facts, 1.4 evaluations.)
-RESTORED, DRAWN, RANKED, DRIFTED = 50, 7, 4, 1.5
+# in answers a test fact. (benchmarks/inside.py: 18.9, 4.2 and 1.4 evaluations of 3,060 facts, 600 of which are looked at.)
+RESTORED, DRAWN, RANKED, DRIFTED = 61, 7, 22, 1.5
 START_S = (4.0, 15.0)  # importing torch and loading a small model
 # Forward-pass tokens of one piece of work, about; training counts threefold.
 TOKENS = {"probe": 900, "adaptive": 700, "likelihood": 260, "few_shot_probe": 1500, "train": 90, "answer": 30, "few_shot": 120}
