@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from sftqa_core.figures import style
 from sftqa_core.figures.curves import MODEL_COLOURS, MODEL_SIGNS
 from sftqa_core.records import DOMAIN_NAMES
+from sftqa_core.records.amounts import signed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +83,7 @@ def lost_figure(lost_and_kept: pd.DataFrame, kind: str, labels: Sequence[str], h
 def _lost_words(row: Mapping[Any, Any], outcome: str, name: str) -> str:
     words = f"<b>{style.plain(row['level'])}, {name}</b><br>{row[f'kl_{outcome}']:.3f} nats, {row[outcome]:,.0f} facts"
     if row["difference"] == row["difference"]:
-        words += f"<br>lost less kept: {row['difference']:+.3f} (95%: {row['low']:+.3f} to {row['high']:+.3f})"
+        words += f"<br>lost less kept: {signed(row['difference'], 3)} (95%: {signed(row['low'], 3)} to {signed(row['high'], 3)})"
     return words + style.too_few(row[outcome])
 
 

@@ -282,6 +282,7 @@ def workflows(
         quantisation="", folder=_kept_weights(),
     )  # fmt: skip
     module.runs = lambda: [info] if with_runs else []
+    module.looks = list  # nobody has looked inside a run
     ask_standin.add(module)
     consistency_standin.add(module, facts_and_levels(), answers)
     module.facts_saying = lambda model, source, words, scheme: (saying or {}).get(words, [])

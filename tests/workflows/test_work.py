@@ -160,7 +160,7 @@ def test_a_models_name_is_no_path(world, workspace):
 
 def test_unknown_work_is_refused():
     """A job of a kind that does not exist names those that do."""
-    with pytest.raises(SettingsError, match="probe, train, study, sweep, pretrain"):
+    with pytest.raises(SettingsError, match="probe, train, study, sweep, inside, pretrain"):
         workflows.run_job("dance", {}, Silent(), "job")
 
 

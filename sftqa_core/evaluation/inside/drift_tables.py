@@ -22,6 +22,7 @@ from sftqa_core.evaluation.inside import drift_weights
 from sftqa_core.evaluation.inside.look import Look
 from sftqa_core.evaluation.intervals import ALPHA, LEAST, median_interval, normal_interval, percentiles, resampled, spearman_interval
 from sftqa_core.records import DOMAIN_NAMES, DOMAINS, TrainSettings
+from sftqa_core.records.amounts import signed
 
 QUESTIONS, STATEMENTS = "questions", "statements"
 LEAST_SETTINGS = 8  # below which a correlation over settings says nothing
@@ -286,7 +287,8 @@ def _moved(drift: Drift) -> Iterator[Sentence]:
     def told(alpha: float) -> str:
         low, high = _mean_interval((asked - stated).to_numpy(), alpha)
         numbers = (
-            f"{asked.mean():.2f} against {stated.mean():.2f} nats (difference {low:+.2f} to {high:+.2f}) on the same {len(stated):,} facts"
+            f"{asked.mean():.2f} against {stated.mean():.2f} nats (difference {signed(low, 2)} to {signed(high, 2)}) on the same "
+            f"{len(stated):,} facts"
         )
         return {
             1: f"Answers to questions moved more than statements about the same facts: {numbers}.",
@@ -305,7 +307,7 @@ def _of_right_tokens(drift: Drift) -> Iterator[Sentence]:
         how = {1: "became more probable", -1: "became less probable", 0: "cannot be told to have changed"}[_side(low, high)]
         return (
             f"At {kind}, the right answer's first token {how}: log P {facts['logprob_base'].mean():.2f} before, "
-            f"{facts['logprob_tuned'].mean():.2f} after ({len(facts):,} facts; interval of the change {low:+.2f} to {high:+.2f})."
+            f"{facts['logprob_tuned'].mean():.2f} after ({len(facts):,} facts; interval of the change {signed(low, 2)} to {signed(high, 2)})."
         )
 
     return (Sentence(1, partial(told, kind, facts)) for kind, facts in drift.facts.items() if len(facts) >= LEAST)
@@ -319,7 +321,7 @@ def _of_levels(drift: Drift) -> Iterator[Sentence]:
         draws = _means(highest)[:, 0] - resampled(lowest[:, None], seed=1)[:, 0]
         low, high = normal_interval(float(highest.mean() - lowest.mean()), draws, alpha)
         how = {1: "moved more than", -1: "moved less than", 0: "cannot be told from"}[_side(low, high)]
-        numbers = f"{highest.mean():.2f} against {lowest.mean():.2f} nats (difference {low:+.2f} to {high:+.2f})"
+        numbers = f"{highest.mean():.2f} against {lowest.mean():.2f} nats (difference {signed(low, 2)} to {signed(high, 2)})"
         return f"At {kind}, {last} facts {how} {first} facts: {numbers} ({len(highest):,} and {len(lowest):,} facts)."
 
     for kind, facts in drift.facts.items():
@@ -338,7 +340,7 @@ def _of_lost(drift: Drift) -> Iterator[Sentence]:
         facts = drift.facts[row.kind]
         draws = _lost_draws(facts[(facts["level"] == len(drift.labels) - 1) & (facts["was_right"] > 0)])
         low, high = normal_interval(row.difference, draws, alpha)
-        numbers = f"{row.kl_lost:.2f} against {row.kl_kept:.2f} nats ({counts}; difference {low:+.2f} to {high:+.2f})"
+        numbers = f"{row.kl_lost:.2f} against {row.kl_kept:.2f} nats ({counts}; difference {signed(low, 2)} to {signed(high, 2)})"
         how = {1: "moved more than", -1: "moved less than", 0: "cannot be told from"}[_side(low, high)]
         return f"At {row.kind}, {last} facts that were lost {how} those that stayed right: {numbers}."
 
