@@ -307,7 +307,7 @@ def _of_right_tokens(drift: Drift) -> Iterator[Sentence]:
         how = {1: "became more probable", -1: "became less probable", 0: "cannot be told to have changed"}[_side(low, high)]
         return (
             f"At {kind}, the right answer's first token {how}: log P {facts['logprob_base'].mean():.2f} before, "
-            f"{facts['logprob_tuned'].mean():.2f} after ({len(facts):,} facts; interval of the change {signed(low, 2)} to {signed(high, 2)})."
+            f"{facts['logprob_tuned'].mean():.2f} after ({len(facts):,} facts; the change: {signed(low, 2)} to {signed(high, 2)})."
         )
 
     return (Sentence(1, partial(told, kind, facts)) for kind, facts in drift.facts.items() if len(facts) >= LEAST)
