@@ -15,6 +15,7 @@ from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import Setting, declared, has_effect
 from sftqa_core.models.tuned import is_tuned_name
 from sftqa_core.records import (
+    MEASURES,
     PROMPTS,
     SCHEMES,
     STUDIES,
@@ -56,6 +57,8 @@ _ALWAYS_SAID = (
     "sizes",
     "prompts",
     "samples",
+    "run",
+    "measures",
 )  # by the titles themselves
 
 
@@ -266,7 +269,9 @@ def source_name(source: str) -> str:
 def _differing_words(job: Job) -> str:
     try:
         settings = JOB_SETTINGS[job.kind].from_dict(job.settings)
-        words = differences(settings.run, but="shots") if isinstance(settings, SweepSettings) else differences(settings)
+        words = differences(settings.run, but="shots") if isinstance(settings, SweepSettings | InsideSettings) else differences(settings)
+        if isinstance(settings, InsideSettings):
+            words += [*([] if settings.measures == tuple(MEASURES) else [" and ".join(settings.measures)]), *differences(settings)]
     except (KeyError, SftqaError):  # a kind or a setting of another version: the title leaves them out
         return ""
     return "".join(f" · {word}" for word in words)

@@ -59,7 +59,7 @@ def test_a_cell_that_nobody_looked_at_is_looked_at_by_a_job(page):  # noqa: F811
     (job,) = current_executor().jobs(kind="inside")
     settings = InsideSettings.from_dict(job.settings)
     assert (settings.name, settings.measures, settings.run.n) == (f"{CELL}:n240:s0", ("drift", "knowledge"), 240)
-    assert "Look inside atlas-llama tuned on 240 examples of atlas" in plain(app)
+    assert "Look inside atlas-llama tuned on 240 examples of atlas · drift and knowledge\n" in plain(app)
 
 
 def test_what_cannot_be_looked_at_says_why(page, workspace):  # noqa: F811
