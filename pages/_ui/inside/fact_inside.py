@@ -12,12 +12,12 @@ from pages._ui.links import open_page
 from pages._ui.rows import clicked_row
 
 _COLUMNS = {
-    "run": st.column_config.TextColumn("Run", width=330),
     "answered": st.column_config.TextColumn("Answered", width=110, help="Whether the base model and the tuned model answer it rightly."),
     "kl": st.column_config.NumberColumn("KL", format="%.3f", width=70, help="How far the first token after the question moved, in nats."),
     "logprob": st.column_config.TextColumn("log P", width=120, help="Of the answer's first token, before and after tuning, in nats."),
     "k": st.column_config.TextColumn("K", width=120, help="Share of wrong answers that are less likely than the right one. 1: it knows."),
     "wrong": st.column_config.NumberColumn("Wrong answers", width=110, help="That the right one is ranked among."),
+    "run": st.column_config.TextColumn("Run", width=330),
 }
 
 
@@ -47,4 +47,4 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
     answered = " → ".join("✓" if row[when] else "✗" for when in ("before", "after"))
     title = f"{words_of(row['settings'])} · seed {row['settings'].seed}"
     numbers = {"logprob": both("logprob", 2), "k": both("k", 2), "wrong": row.get("wrong")}
-    return {"run": title, "answered": answered, "kl": row.get("kl"), **numbers}
+    return {"answered": answered, "kl": row.get("kl"), **numbers, "run": title}
