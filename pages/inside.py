@@ -20,8 +20,9 @@ if problem := state.kept_problem():
     panels.problem(problem)
 
 with panels.errors_shown():
+    look_panel.in_short(looks, stamp)
     look_panel.chapters(looks, stamp)
     inside_picks.start_panel(name, looks[0].measures if looks else (), stamp)
 if looks:
-    look_panel.command(looks[0])
+    look_panel.command(looks)
     panels.planted(looks[0].settings.source)

@@ -26,7 +26,11 @@ def inside(options: argparse.Namespace) -> dict[str, Any]:
     settings = workflows.inside_settings(options.run, measures or None, **own)
     cost = workflows.forecast(settings)
     checked(workflows.preflight(settings, cost))
-    print(f"About {span(cost.seconds_low, cost.seconds_high)}, less where a measure was taken before.", file=sys.stderr, flush=True)
+    print(
+        f"At most about {span(cost.seconds_low, cost.seconds_high)}; measures that were taken before are read from the results.",
+        file=sys.stderr,
+        flush=True,
+    )
     with leased(settings.run, "inside"):
         kept = workflows.inside(settings, Console())
     look = workflows.read_look(kept, settings.measures)

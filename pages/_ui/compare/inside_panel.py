@@ -1,5 +1,6 @@
 """What changed inside the runs that are compared: a line for each that was looked at, and the way to look at the others."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -14,11 +15,17 @@ from sftqa_core.evaluation.intervals import LEAST
 from sftqa_core.records import DOMAIN_NAMES, Comparison
 from sftqa_core.records.amounts import points
 
-_TITLES = {"run": "", "kl": "KL after the question", "known": "knows, before → after", "moved": "change, points", "activated": "activated"}
+_TITLES = {
+    "run": "",
+    "kl": "KL after the question",
+    "known": "knows (fixed set), before → after",
+    "moved": "change, points",
+    "activated": "activated",
+}
 _ABOUT = (
     "KL: how far the first token after the question moved from the base model, in nats. Knows: the right answer ranks first among the "
     "rival and the relation's commonest answers. Activated: of the facts that the base model knew and did not say, the share that is said "
-    "now. With 95% intervals; each fact is averaged over seeds first."
+    "now. Intervals are 95%, not corrected; each fact is averaged over seeds first."
 )
 
 
@@ -49,22 +56,19 @@ def _looks(runs: list[Any], stamp: str) -> None:
 
 
 def _row(label: str, one: dict[str, Any]) -> dict[str, Any]:
-    row = {"run": label, "domain": DOMAIN_NAMES[one["domain"]], "facts": one.get("facts", one.get("asked", 0))}
-    row["kl"] = (
-        ""
-        if "kl" not in one
-        else "too few facts to tell"
-        if row["facts"] < LEAST
-        else f"{one['kl']:.2f} ({one['kl_low']:.2f} to {one['kl_high']:.2f})"
-    )
-    row["known"] = "" if "known_after" not in one else f"{percent(one['known_before'])} → {percent(one['known_after'])}"
-    change = [one.get(f"known_{name}") for name in ("change", "low", "high")]
-    told = None not in change and one["asked"] >= LEAST
-    row["moved"] = f"{points(change[0])} ({points(change[1])} to {points(change[2])})" if told else ""
-    few = one.get("starts", 0) < LEAST
-    row["activated"] = (
-        "" if "activated" not in one
-        else "too few facts to tell" if few
-        else f"{percent(one['activated'])} ({percent(one['activated_low'])} to {percent(one['activated_high'])})"
-    )  # fmt: skip
+    """Every number with its own n: KL is on all test facts, knowledge on some of each level."""
+
+    def told(facts: float, text: Callable[[], str]) -> str:
+        return f"too few facts to tell ({facts:.0f})" if facts < LEAST else f"{text()} of {facts:,.0f}"
+
+    row = {"run": label, "domain": DOMAIN_NAMES[one["domain"]], "kl": "", "known": "", "moved": "", "activated": ""}
+    if "kl" in one:
+        row["kl"] = told(one["facts"], lambda: f"{one['kl']:.2f} ({one['kl_low']:.2f} to {one['kl_high']:.2f})")
+    if one.get("known_change") is not None:
+        row["known"] = told(one["asked"], lambda: f"{percent(one['known_before'])} → {percent(one['known_after'])}")
+        ends = f"{points(one['known_low'])} to {points(one['known_high'])}"
+        row["moved"] = "" if one["asked"] < LEAST else f"{points(one['known_change'])} ({ends})"
+    if one.get("activated") is not None:
+        ends = f"{percent(one['activated_low'])} to {percent(one['activated_high'])}"
+        row["activated"] = told(one["starts"], lambda: f"{percent(one['activated'])} ({ends})")
     return row

@@ -44,7 +44,8 @@ def drift_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
     st.subheader("Where did answers and weights move?", anchor=False)
     st.markdown(
         "Both models read the same prompts, and their probabilities of the very next token are compared: **KL divergence**, 0 where they "
-        "are the same. Below: which weights moved, layer by layer."
+        "are the same. After a question much of it is the model learning to answer at all; only after a statement, which no run was "
+        "trained on, does KL say that something else moved. Below: which weights moved, layer by layer."
     )
     chosen, others = looked_at(chosen), looked_at(others)
     if not chosen:

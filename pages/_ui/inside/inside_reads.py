@@ -64,10 +64,16 @@ def fact(source: str, fact_id: str, stamp: str) -> list[dict[str, Any]]:
 
 
 def summary(looks: list[Any], stamp: str) -> list[dict[str, Any]]:
-    """The headline of the seeds of one setting, a row a domain."""
+    """The headline of the seeds of one setting, a row a domain; nothing without any."""
+    return _summary(tuple(look.run for look in looks), stamp) if looks else []
+
+
+@st.cache_data(show_spinner=False, max_entries=64, ttl=600)
+def _summary(runs: tuple[str, ...], stamp: str) -> list[dict[str, Any]]:
     from sftqa_core import workflows
 
-    return workflows.inside_summary(read(looks, ("drift", "knowledge"), stamp))
+    seen = read([look for look in kept(stamp) if look.run in runs], ("drift", "knowledge"), stamp)
+    return workflows.inside_summary(seen) if seen else []
 
 
 @st.cache_data(show_spinner=False, max_entries=64, ttl=600)

@@ -13,9 +13,10 @@ from pages._ui.inside.knowledge_panel import knowledge_panel
 from pages._ui.inside.restoration_panel import restoration_panel
 from pages._ui.links import page_link
 from pages._ui.pickers import linked_choice
-from pages._ui.wording import literal
+from pages._ui.wording import literal, percent
 from sftqa_core.evaluation.inside.look import Look
-from sftqa_core.records import MEASURES
+from sftqa_core.evaluation.intervals import LEAST
+from sftqa_core.records import DOMAIN_NAMES, MEASURES
 from sftqa_core.records.job import command_of
 
 _NAMES = {"drift": "Drift", "restoration": "Restoration", "knowledge": "Knowledge", "curves": "Learning curves"}
@@ -50,7 +51,10 @@ def chapters(looks: Sequence[Any], stamp: str) -> None:
         page_link("pages/compare.py", "Compare these", "inside-compare", icon=":material/compare_arrows:", to={"runs": names})
     with st.spinner("Counting what was seen…"):  # a few seconds, once
         panels.piece(_PANELS[measure])(sorted(chosen, key=lambda look: look.settings.seed), others)
-    st.caption(f"Intervals and words draw facts anew. {_seeds(chosen)}")
+    st.caption(
+        "Sentences that compare (more, less, helps, harms) have intervals corrected for all that their chapter compares; charts show 95%. "
+        f"Facts are drawn anew, seeds are not. {_seeds(chosen)}"
+    )
 
 
 def _seeds(looks: Sequence[Look]) -> str:
@@ -58,7 +62,18 @@ def _seeds(looks: Sequence[Look]) -> str:
     return "It is one training: another seed may differ." if count == 1 else f"They hold for these {count} seeds: others may differ."
 
 
-def command(look: Any) -> None:
+def in_short(looks: Sequence[Any], stamp: str) -> None:
+    """The one thing to know: how much of what the base model knew without saying it is said now."""
+    said = []
+    for row in inside_reads.summary([look for look in looks if "knowledge" in look.measures], stamp):
+        if row.get("starts", 0) >= LEAST:
+            share = f"**{percent(row['activated'])}** ({percent(row['activated_low'])} to {percent(row['activated_high'])})"
+            said.append(f"{share} of {row['starts']:,.0f} {DOMAIN_NAMES[row['domain']]} facts")
+    if said:
+        st.markdown(f"In short: tuning brought out {' and '.join(said)} that the base model knew and did not say.")
+
+
+def command(looks: Sequence[Any]) -> None:
     """What takes the same look on the command line."""
-    st.caption("The same on the command line:")
-    st.code(f"sftqa inside {look.name}\n{command_of(look.settings)}", language="bash", wrap_lines=True)
+    st.caption("One of these seeds on the command line:" if len(looks) > 1 else "The same on the command line:")
+    st.code(f"sftqa inside {looks[0].name}\n{command_of(looks[0].settings)}", language="bash", wrap_lines=True)

@@ -332,6 +332,8 @@ def _choices(picks: pd.DataFrame) -> str:
     by = "mean over levels" if best[0]["by_level"] else "accuracy"
     apart = [f"{share:.0%}" for share in best[0]["by_seed"]]
     seeds = f" Single seeds choose {', '.join(apart)} by relative change." if len(set(apart)) > 1 else ""
+    if not any(row["share"] for row in best):
+        return f"By the {by} of {best[0]['facts']:,} dev facts, putting back any share by any of the four ways gains nothing.{seeds}"
     return f"By the {by} of {best[0]['facts']:,} dev facts, best to put back are: {', '.join(shares)}.{seeds}"
 
 
