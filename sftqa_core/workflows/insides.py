@@ -87,7 +87,7 @@ def inside_summary(chosen: Sequence[Look]) -> list[dict[str, Any]]:
     """The headline of the seeds of one setting, a row a domain: domain, and as far as they were measured facts, kl, kl_low, kl_high (KL
     after the question), asked, known_before, known_after, known_change with its low and high (facts whose right answer ranks first in the
     fixed set, which no model's answers touch), and activated with its low, high and starts (share of the facts known and not said before
-    that are said now)."""
+    that are said now) beside control with its own (share of those neither known nor said before that are said now)."""
     from sftqa_core.evaluation.inside import drift_tables, knowledge_tables
 
     rows: dict[str, dict[str, Any]] = {domain: {"domain": domain} for domain in DOMAIN_NAMES}
@@ -101,9 +101,9 @@ def inside_summary(chosen: Sequence[Look]) -> list[dict[str, Any]]:
             known = {"known_before": row["before"], "known_after": row["after"], "known_change": row["difference"]}
             rows[row["domain"]] |= {"asked": row["facts"], **known, "known_low": row["low"], "known_high": row["high"]}
         table = knowledge_tables.named_moves(chosen)
-        for row in table[(table["move"] == "activated") & table["domain"].isin(rows)].to_dict("records"):
-            activated = {"activated": row["share"], "activated_low": row["low"], "activated_high": row["high"]}
-            rows[row["domain"]] |= activated | {"starts": row["facts"]}
+        for row in table[table["move"].isin(["activated", "control"]) & table["domain"].isin(rows)].to_dict("records"):
+            ends = {"": row["share"], "_low": row["low"], "_high": row["high"], "_starts": row["facts"]}
+            rows[row["domain"]] |= {f"{row['move']}{end}": value for end, value in ends.items()}
     return [row for row in rows.values() if len(row) > 1]
 
 

@@ -34,7 +34,7 @@ def test_what_ships_is_shown_for_all_seeds(page):  # noqa: F811
     text = plain(app)
     assert "right and wrong are as stored on all 3,060 facts" in text
     assert CHAPTERS["drift"] in text
-    assert "In short: tuning brought out **68.3%** (59.8% to 75.8%) of 110 in-domain facts and" in text
+    assert "in-domain **68.3% (59.8% to 75.8%) of 110** known ones, and 27.0% (20.9% to 33.4%) of 156 unknown ones; out-of" in text
     assert f"sftqa inside {CELL}:n1920:s1" in text
     assert len(app.get("plotly_chart")) >= 5
     (titles,) = ([option for option in box.options if "not looked at" not in option] for box in app.selectbox if box.label == "Run")
@@ -85,6 +85,7 @@ def test_compare_says_what_changed_inside(page):  # noqa: F811
     (table,) = tables
     assert table["run"].tolist() == ["A", "A"]
     assert table["kl"].str.fullmatch(r"\d+\.\d\d \(\d+\.\d\d to \d+\.\d\d\) of 1,5[24]0").all()
+    assert table["control"].str.fullmatch(r"\d+\.\d% \(\d+\.\d% to \d+\.\d%\) of 1\d\d").all()
     assert table["moved"].str.fullmatch(r"[+-]?\d+\.\d \([+-]?\d+\.\d to [+-]?\d+\.\d\)").all()
 
 

@@ -1,6 +1,7 @@
 """What changed inside the runs that are compared: a line for each that was looked at, and the way to look at the others."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -16,16 +17,14 @@ from sftqa_core.records import DOMAIN_NAMES, Comparison
 from sftqa_core.records.amounts import points
 
 _TITLES = {
-    "run": "",
-    "kl": "KL after the question",
-    "known": "knows (fixed set), before → after",
-    "moved": "change, points",
-    "activated": "activated",
-}
+    "run": "", "kl": "KL after the question", "known": "knows (fixed set), before → after", "moved": "change, points",
+    "activated": "activated", "control": "unknown before, said now",
+}  # fmt: skip
 _ABOUT = (
     "KL: how far the first token after the question moved from the base model, in nats. Knows: the right answer ranks first among the "
     "rival and the relation's commonest answers. Activated: of the facts that the base model knew and did not say, the share that is said "
-    "now. Intervals are 95%, not corrected; each fact is averaged over seeds first."
+    "now; beside it the same of the facts that it neither knew nor said. Intervals are 95%, not corrected; each fact is averaged over "
+    "seeds first."
 )
 
 
@@ -61,14 +60,18 @@ def _row(label: str, one: dict[str, Any]) -> dict[str, Any]:
     def told(facts: float, text: Callable[[], str]) -> str:
         return f"too few facts to tell ({facts:.0f})" if facts < LEAST else f"{text()} of {facts:,.0f}"
 
-    row = {"run": label, "domain": DOMAIN_NAMES[one["domain"]], "kl": "", "known": "", "moved": "", "activated": ""}
+    row = {"run": label, "domain": DOMAIN_NAMES[one["domain"]], "kl": "", "known": "", "moved": "", "activated": "", "control": ""}
     if "kl" in one:
         row["kl"] = told(one["facts"], lambda: f"{one['kl']:.2f} ({one['kl_low']:.2f} to {one['kl_high']:.2f})")
     if one.get("known_change") is not None:
         row["known"] = told(one["asked"], lambda: f"{percent(one['known_before'])} → {percent(one['known_after'])}")
         ends = f"{points(one['known_low'])} to {points(one['known_high'])}"
         row["moved"] = "" if one["asked"] < LEAST else f"{points(one['known_change'])} ({ends})"
-    if one.get("activated") is not None:
-        ends = f"{percent(one['activated_low'])} to {percent(one['activated_high'])}"
-        row["activated"] = told(one["starts"], lambda: f"{percent(one['activated'])} ({ends})")
+    for name in ("activated", "control"):
+        if one.get(name) is not None:
+            row[name] = told(one[f"{name}_starts"], partial(_share, one, name))
     return row
+
+
+def _share(one: dict[str, Any], name: str) -> str:
+    return f"{percent(one[name])} ({percent(one[f'{name}_low'])} to {percent(one[f'{name}_high'])})"

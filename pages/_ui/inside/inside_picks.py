@@ -43,7 +43,7 @@ def _title(looks: list[Any]) -> str:
 
 def words_of(settings: TrainSettings) -> str:
     """Model, facts, what it was tuned on, and every other setting that differs."""
-    bare = replace(settings, levels=None, seed=0, learning_rate=None, shots=declared(TrainSettings)["shots"].default)  # said, or unused
+    bare = replace(settings, levels=None, seed=0, shots=declared(TrainSettings)["shots"].default)  # said, or unused
     more = differences(bare)
     return " · ".join([model_name(settings.model), source_name(settings.source), cell_words(settings, seed=False), *more])
 

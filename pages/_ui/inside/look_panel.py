@@ -63,14 +63,19 @@ def _seeds(looks: Sequence[Look]) -> str:
 
 
 def in_short(looks: Sequence[Any], stamp: str) -> None:
-    """The one thing to know: how much of what the base model knew without saying it is said now."""
+    """The one thing to know: how much of what the base model knew without saying it is said now, beside what it did not know."""
+    taken = [look for look in looks if "knowledge" in look.measures]
+    alike = [look for look in taken if look.pieces["knowledge"].own == taken[0].pieces["knowledge"].own]
     said = []
-    for row in inside_reads.summary([look for look in looks if "knowledge" in look.measures], stamp):
-        if row.get("starts", 0) >= LEAST:
-            share = f"**{percent(row['activated'])}** ({percent(row['activated_low'])} to {percent(row['activated_high'])})"
-            said.append(f"{share} of {row['starts']:,.0f} {DOMAIN_NAMES[row['domain']]} facts")
+    for row in inside_reads.summary(alike, stamp):
+        shares = [
+            f"{percent(row[name])} ({percent(row[f'{name}_low'])} to {percent(row[f'{name}_high'])}) of {row[f'{name}_starts']:,.0f}"
+            for name in ("activated", "control") if row.get(f"{name}_starts", 0) >= LEAST
+        ]  # fmt: skip
+        if len(shares) == 2:
+            said.append(f"{DOMAIN_NAMES[row['domain']]} **{shares[0]}** known ones, and {shares[1]} unknown ones")
     if said:
-        st.markdown(f"In short: tuning brought out {' and '.join(said)} that the base model knew and did not say.")
+        st.markdown(f"In short: of the facts that the base model did not say, tuning brought out {'; '.join(said)}.")
 
 
 def command(looks: Sequence[Any]) -> None:
