@@ -223,7 +223,7 @@ def main(arguments: list[str]) -> int:
         sys.exit(1)
 
     signal.signal(signal.SIGTERM, terminated)
-    from sftqa_core.workflows.warm_models import WarmModels  # takes seconds, and brings torch
+    from sftqa_core.workflows.asking.warm_models import WarmModels  # takes seconds, and brings torch
 
     timing = AskTiming.from_dict(json.loads(arguments[0])) if arguments else AskTiming()
     Asker(Workspace.current(), timing, WarmModels()).run()

@@ -1,6 +1,6 @@
 """The verbs: what pages, command line and jobs all call. Importing this loads neither torch nor pandas.
 
-`reading` looks things up, `forecast` tells what work will cost, `preflight` what stands in its way, `work` does it.
+`lookups` looks things up, `forecast` tells what work will cost, `preflight` what stands in its way, `work` does it.
 """
 
 from sftqa_core.knowledge.sources import is_here as source_is_here
@@ -14,22 +14,8 @@ from sftqa_core.planning.preflight import preflight, tell
 from sftqa_core.studies.config import read_run, read_study, run_of, run_yaml, study_of, study_yaml
 from sftqa_core.training.runs import list_runs as runs
 from sftqa_core.training.runs import read_run as run
-from sftqa_core.workflows.ask_models import Asked, ask
-from sftqa_core.workflows.comparisons import Compared, compare
-from sftqa_core.workflows.consistency_reports import Consistency, consistency, consistency_change, fact_answers, fact_consistency
-from sftqa_core.workflows.fact_stories import FactInRun, fact_in_runs, fact_levels
-from sftqa_core.workflows.insides import (
-    beside,
-    fact_inside,
-    inside_settings,
-    inside_summary,
-    inside_words,
-    looks,
-    read_look,
-    read_looks,
-    same_setting,
-)
-from sftqa_core.workflows.questions import (
+from sftqa_core.workflows.asking.ask_models import Asked, ask
+from sftqa_core.workflows.asking.questions import (
     KnownFact,
     KnownLevel,
     base_models,
@@ -39,7 +25,8 @@ from sftqa_core.workflows.questions import (
     known_level,
     with_right_answers,
 )
-from sftqa_core.workflows.reading import (
+from sftqa_core.workflows.consistency_reports import Consistency, consistency, consistency_change, fact_answers, fact_consistency
+from sftqa_core.workflows.lookups import (
     add_upload,
     alias_rows,
     beside_base,
@@ -65,8 +52,6 @@ from sftqa_core.workflows.reading import (
     unmade_models,
     why_no_chat,
 )
-from sftqa_core.workflows.remaking import check_again, made_again, settings_again
-from sftqa_core.workflows.run_lists import run_list
 from sftqa_core.workflows.study_reports import (
     KnownStudy,
     finished_studies,
@@ -79,6 +64,21 @@ from sftqa_core.workflows.study_reports import (
     study_report,
     told_apart,
 )
-from sftqa_core.workflows.tested_models import cell_names, known_settings, stamp_of, tested
+from sftqa_core.workflows.tested.comparisons import Compared, compare
+from sftqa_core.workflows.tested.fact_stories import FactInRun, fact_in_runs, fact_levels
+from sftqa_core.workflows.tested.insides import (
+    beside,
+    fact_inside,
+    inside_settings,
+    inside_summary,
+    inside_words,
+    looks,
+    read_look,
+    read_looks,
+    same_setting,
+)
+from sftqa_core.workflows.tested.remaking import check_again, made_again, settings_again
+from sftqa_core.workflows.tested.run_lists import run_list
+from sftqa_core.workflows.tested.tested_models import cell_names, known_settings, stamp_of, tested
 from sftqa_core.workflows.upkeep import unreadable_results
 from sftqa_core.workflows.work import complete, export, fetch, inside, preload, pretrain, probe, run_job, select, sweep, sweep_report, train

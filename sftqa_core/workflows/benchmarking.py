@@ -35,7 +35,7 @@ from sftqa_core.records.benching import (
     ComparedMeasurement,
     Measurement,
 )
-from sftqa_core.workflows.reading import unmade_models
+from sftqa_core.workflows.lookups import unmade_models
 from sftqa_core.workflows.study_reports import study
 from sftqa_core.workflows.work import pretrain, probe
 from sftqa_core.workspace import Workspace

@@ -21,7 +21,7 @@ from sftqa_core.records import STUDIES, StudyReport, StudySettings
 from sftqa_core.records.recipes import Recipe
 from sftqa_core.records.studying import next_seeds
 from sftqa_core.studies.config import read_study, study_yaml
-from sftqa_core.workflows.reading import bring_facts
+from sftqa_core.workflows.lookups import bring_facts
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:

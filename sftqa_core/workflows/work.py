@@ -40,8 +40,8 @@ from sftqa_core.records import (
     TrainSettings,
 )
 from sftqa_core.training import exporting, runs
-from sftqa_core.workflows.reading import bring_facts
-from sftqa_core.workflows.reading import download as download_facts
+from sftqa_core.workflows.lookups import bring_facts
+from sftqa_core.workflows.lookups import download as download_facts
 from sftqa_core.workflows.study_reports import study
 from sftqa_core.workspace import Workspace
 
@@ -54,7 +54,7 @@ HEAVY = (
     "sftqa_core.workflows.study_runs",
     "sftqa_core.workflows.sweep_runs",
     "sftqa_core.workflows.training",
-    "sftqa_core.workflows.inside_runs",
+    "sftqa_core.workflows.tested.inside_runs",
 )
 
 
@@ -151,7 +151,7 @@ def inside(settings: InsideSettings, reporter: Reporter | None = None) -> KeptLo
 
     Raises `SettingsError` for what can't be looked at, and what `train` does.
     """
-    from sftqa_core.workflows.inside_runs import InsideRun
+    from sftqa_core.workflows.tested.inside_runs import InsideRun
 
     bring_facts(settings.run.source, reporter)
     return InsideRun(settings, reporter or Silent()).finish()

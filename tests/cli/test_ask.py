@@ -12,7 +12,7 @@ from sftqa_core.cli.main import main
 from sftqa_core.jobs.lease import leases
 from sftqa_core.records import Candidate, PromptFormat, Question, Reply, Sampled, Scored, Step
 from sftqa_core.workflows import Asked
-from sftqa_core.workflows.questions import KnownFact, KnownLevel
+from sftqa_core.workflows.asking.questions import KnownFact, KnownLevel
 
 STEP = Step(" Bo", 0.5, (Candidate(" Bo", 0.5), Candidate("", 0.25)))
 REPLY = Reply(

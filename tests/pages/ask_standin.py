@@ -8,7 +8,7 @@ from types import ModuleType
 
 from sftqa_core.errors import NotFound
 from sftqa_core.records import Candidate, Column, Question, Reply, Sampled, Scored, Step
-from sftqa_core.workflows.questions import KnownFact, KnownLevel
+from sftqa_core.workflows.asking.questions import KnownFact, KnownLevel
 
 KEPT, LOST = "run:20261123-120000-stand-in", "run:20261124-120000-without-weights"
 ASKED = "What is the P19 of Subject P19-5?"

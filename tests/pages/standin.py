@@ -32,9 +32,9 @@ from sftqa_core.records import (
     TrainSettings,
 )
 from sftqa_core.studies import config
-from sftqa_core.workflows.fact_stories import FactInRun
-from sftqa_core.workflows.reading import Trust
+from sftqa_core.workflows.lookups import Trust
 from sftqa_core.workflows.study_reports import study_name
+from sftqa_core.workflows.tested.fact_stories import FactInRun
 from tests.pages import ask_standin, consistency_standin
 
 RELATIONS = {"P17": "in", "P19": "in", "P36": "in", "P106": "out", "P26": "out"}

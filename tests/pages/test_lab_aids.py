@@ -9,7 +9,7 @@ import pytest
 from pages._ui import background, resources
 from pages._ui.facts import tuned_reads
 from sftqa_core.records import Agreement, Job, LevelScheme, ModelCard, RateAccuracy, SweepReport, SweepSettings, TrainSettings
-from sftqa_core.workflows.reading import BesideBase
+from sftqa_core.workflows.lookups import BesideBase
 from tests.pages import standin
 from tests.pages.test_twin import address_of, plain
 

@@ -15,7 +15,7 @@ from sftqa_core.errors import ModelUnavailable, SftqaError
 from sftqa_core.knowledge.tables.spreadsheet import is_formula, protect_cell, unprotect_cell
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.model_files import ModelFolder
-from sftqa_core.workflows.reading import _file_name
+from sftqa_core.workflows.lookups import _file_name
 from tests.properties.made import changes, file_of, mutated, texts, told, values
 
 _ESCAPED = re.compile(r"\\([\\`*_{}\[\]()<>#+\-.!|~$:&=^])")

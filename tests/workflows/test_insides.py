@@ -17,7 +17,7 @@ from sftqa_core.progress import Recorder
 from sftqa_core.records import InsideSettings, TrainSettings
 from sftqa_core.records.job import command_of
 from sftqa_core.records.recipes import RECIPES
-from sftqa_core.workflows import inside_runs
+from sftqa_core.workflows.tested import inside_runs
 from sftqa_core.workspace import Workspace
 from tests.made_runs import made_run
 from tests.small import small_source

@@ -20,9 +20,9 @@ from sftqa_core.models.loading import load_model
 from sftqa_core.progress import Recorder
 from sftqa_core.records import PROMPTS, Column, ModelCard, ProbeSettings, PromptFormat, Question, Reply
 from sftqa_core.training.adapters import state_sha256
-from sftqa_core.workflows import warm_models
-from sftqa_core.workflows.questions import example_questions, find_fact, sources_of
-from sftqa_core.workflows.warm_models import WarmModels
+from sftqa_core.workflows.asking import warm_models
+from sftqa_core.workflows.asking.questions import example_questions, find_fact, sources_of
+from sftqa_core.workflows.asking.warm_models import WarmModels
 from tests.jobs.job_processes import until
 from tests.workflows.test_training import SCHEME, settings
 
@@ -172,7 +172,7 @@ def test_what_can_not_be_asked_says_what_to_do(world, workspace, monkeypatch):
     with pytest.raises(ModelUnavailable, match=r"is not on this machine\. Download it first, on the Models page"):
         workflows.column(ASKED, "owner/name")
     gguf = ModelCard("/models/some.gguf", "gguf", None, True)
-    monkeypatch.setattr("sftqa_core.workflows.questions.find_model", lambda name: gguf if name == gguf.name else find_model(name))
+    monkeypatch.setattr("sftqa_core.workflows.asking.questions.find_model", lambda name: gguf if name == gguf.name else find_model(name))
     with pytest.raises(
         ModelUnavailable, match=r"some.gguf has not been read from GGUF yet\. Read it first, .* by: sftqa fetch /models/some"
     ):

@@ -4,7 +4,7 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.records.recipes import SftMix
-from sftqa_core.workflows.run_lists import ACCURACIES
+from sftqa_core.workflows.tested.run_lists import ACCURACIES
 from tests.made_runs import made_run
 
 HALF = [at % 2 == 0 for at in range(80)]
@@ -38,7 +38,7 @@ def test_a_damaged_summary_leaves_the_numbers_out(workspace):
 
 def test_no_runs_are_an_empty_table():
     """With its columns, so that pages need no case of their own."""
-    from sftqa_core.workflows.run_lists import run_list
+    from sftqa_core.workflows.tested.run_lists import run_list
 
     table = run_list([])
     assert len(table) == 0

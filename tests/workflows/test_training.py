@@ -132,8 +132,8 @@ def test_a_run_that_its_time_limit_cut_says_so_everywhere(world, workspace, monk
 
 def test_a_cut_run_is_taken_for_no_other(world, workspace, monkeypatch):
     """It is not made again, is not another run's twin, and shares its setting with no other run and no other seed."""
-    from sftqa_core.workflows.remaking import check_again, made_again, settings_again
-    from sftqa_core.workflows.tested_models import tested
+    from sftqa_core.workflows.tested.remaking import check_again, made_again, settings_again
+    from sftqa_core.workflows.tested.tested_models import tested
 
     cut = tested(cut_run(world, monkeypatch).id)
     seed = tested(cut_run(world, monkeypatch, seed=1).id)

@@ -9,7 +9,7 @@ from sftqa_core.records import StudySettings, TrainSettings
 
 @st.cache_resource(show_spinner=False, max_entries=2, ttl=60)
 def run_list(stamp: str) -> Any:
-    """A row a run with its accuracies (workflows/run_lists.py)."""
+    """A row a run with its accuracies (workflows/tested/run_lists.py)."""
     from sftqa_core import workflows
 
     return workflows.run_list()

@@ -8,7 +8,7 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.evaluation.comparing import facts_in_common
 from sftqa_core.records import Remade, TrainSettings
 from sftqa_core.training import runs
-from sftqa_core.workflows.tested_models import Tested, tested_models
+from sftqa_core.workflows.tested.tested_models import Tested, tested_models
 
 
 def settings_again(model: Tested) -> TrainSettings:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sftqa_core.jsonrecord import Record
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import Question, Reply
-from sftqa_core.workflows.questions import KnownFact, KnownLevel, base_models, columns, known_level, with_right_answers
+from sftqa_core.workflows.asking.questions import KnownFact, KnownLevel, base_models, columns, known_level, with_right_answers
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Asked(Record):
 
 def ask(question: Question, models: Sequence[str], device: str = "auto", reporter: Reporter | None = None) -> Asked:
     """Put a question to models, base models first. Raises what `columns`, `load_model` and `reply` (evaluation/replies.py) do."""
-    from sftqa_core.workflows.warm_models import WarmModels
+    from sftqa_core.workflows.asking.warm_models import WarmModels
 
     reporter, warm = reporter or Silent(), WarmModels()
     asked, fact = with_right_answers(question, models)

@@ -22,7 +22,7 @@ from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.models.serving.served_models import open_served
 from sftqa_core.planning.fit import gigabytes, model_shape, resource
 from sftqa_core.records import Column, ModelCard, Reply, Warm
-from sftqa_core.workflows.questions import files_stamp
+from sftqa_core.workflows.asking.questions import files_stamp
 
 MOST_SHARE = 0.5  # of the device's memory that models take together: other work needs some, too
 _ROWS = 16  # samples and answers that are read together, about

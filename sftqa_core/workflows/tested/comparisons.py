@@ -32,7 +32,7 @@ from sftqa_core.records import (
     TrainSettings,
 )
 from sftqa_core.records.comparison import MACRO, MICRO
-from sftqa_core.workflows.tested_models import Tested, tested_models
+from sftqa_core.workflows.tested.tested_models import Tested, tested_models
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,8 +13,8 @@ from sftqa_core.evaluation.inside.kept_looks import KeptLook
 from sftqa_core.knowledge.sources import open_source
 from sftqa_core.models.serving.addresses import is_server
 from sftqa_core.records import DOMAIN_NAMES, MEASURES, InsideSettings
-from sftqa_core.workflows.remaking import settings_again
-from sftqa_core.workflows.tested_models import Tested, tested
+from sftqa_core.workflows.tested.remaking import settings_again
+from sftqa_core.workflows.tested.tested_models import Tested, tested
 from sftqa_core.workspace import Workspace
 
 _MODELS = {"before": "base", "after": "tuned"}

@@ -30,8 +30,8 @@ from sftqa_core.progress import Reporter
 from sftqa_core.records import InsideSettings, TrainSettings
 from sftqa_core.studies.cells import canonical
 from sftqa_core.training import runs
-from sftqa_core.workflows.insides import refuse
-from sftqa_core.workflows.tested_models import tested
+from sftqa_core.workflows.tested.insides import refuse
+from sftqa_core.workflows.tested.tested_models import tested
 from sftqa_core.workflows.training import TrainingRun
 from sftqa_core.workspace import Workspace
 
