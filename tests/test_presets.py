@@ -7,7 +7,8 @@ import json
 import pytest
 
 from sftqa_core import workflows
-from sftqa_core.cli.arguments import parse, train_settings
+from sftqa_core.cli.arguments import parse
+from sftqa_core.cli.typed_records import train_settings
 from sftqa_core.errors import NotFound, SettingsError
 from sftqa_core.records import PromptFormat, TrainSettings
 from sftqa_core.records.presets import PAPER_PROMPT, PRESETS, preset_values

@@ -1,7 +1,6 @@
-"""What can be typed: one parser a command, made of the settings it stands for, and the record its options mean.
+"""What can be typed: one parser a command, made of the settings it stands for.
 
-A mistake in an option's text is reported as argparse reports its own. An option that was not given is None: then the
-record's default, a built-in model's or a file's value holds.
+A mistake in an option's text is reported as argparse reports its own.
 
     python -m sftqa_core.cli.arguments > docs/command-line.md     the reference of all commands
 """
@@ -9,29 +8,16 @@ record's default, a built-in model's or a file's value holds.
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any, NoReturn
+from collections.abc import Sequence
+from typing import NoReturn
 
 from sftqa_core import records
-from sftqa_core.cli.option_texts import USUAL_SHOTS, cutoffs, json_scheme, numbers, port, reader_of, shots
-from sftqa_core.cli.recipe_options import add_recipe, recipe_of
-from sftqa_core.errors import SettingsError
-from sftqa_core.jsonrecord import Setting, declared
-from sftqa_core.records.benching import BenchSettings
-from sftqa_core.records.inside import FLAGS
+from sftqa_core.cli import bench_commands, cache_commands, compare_commands, inside_commands
+from sftqa_core.cli.option_texts import numbers, port, shots
+from sftqa_core.cli.recipe_options import add_recipe
+from sftqa_core.cli.setting_options import add_scheme, add_setting, add_settings
+from sftqa_core.jsonrecord import declared
 from sftqa_core.records.presets import PRESETS
-
-_SAMPLING = ("samples", "temperature", "max_new_tokens")
-_FORMS = {
-    int: "N",
-    float: "X",
-    tuple[int, ...]: "N,N",
-    tuple[str, ...]: "A,B",
-    tuple[float, ...]: "X,X",
-    records.PromptFormat: "PROMPT",
-}  # what help calls a value
 
 
 class Parser(argparse.ArgumentParser):
@@ -78,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     probe = add("probe", "measure how much of a set of facts a model has memorised")
     add_settings(probe, records.ProbeSettings, required=("model",))
     add_setting(probe, declared(records.SamplerSettings)["seed"])
-    _add_scheme(probe, "--method")
+    add_scheme(probe, "--method")
     complete = add("complete", "how a model completes texts of your own, for example templates that you write")
     add_settings(complete, records.CompleteSettings, required=("model",))
     complete.add_argument("prompts", nargs="+", metavar="PROMPT", help="a text that ends where the completion follows")
@@ -100,82 +86,19 @@ def build_parser() -> argparse.ArgumentParser:
     _add_sweep(add("sweep", "try learning rates around the default, measured on dev facts only"))
     add("runs", "finished runs, newest first")
     add("show", "one run's results").add_argument("run", help="a run's name, as 'sftqa runs' lists it")
-    _add_compare(add("compare", "runs and cells of studies beside each other: settings that differ, accuracy, tests, fact by fact"))
-    _add_inside(add("inside", "what tuning changed inside a run's model; without RUN: what was looked at"))
+    compare_commands.add_options(
+        add("compare", "runs and cells of studies beside each other: settings that differ, accuracy, tests, fact by fact")
+    )
+    inside_commands.add_options(add("inside", "what tuning changed inside a run's model; without RUN: what was looked at"))
     _add_export(add("export", "write a run's tuned model as a folder for other tools"))
     _add_jobs(add("jobs", "background jobs; cancel one or read its log"))
-    _add_cache(add("cache", "which results are on the disk; check them, clear leftovers"))
-    pretrain = add("pretrain", "train a tiny model from scratch on a fact source")
-    add_settings(pretrain, records.PretrainSettings)
-    add_settings(pretrain, records.CorpusSettings)
-    tokens = "tokens of a batch, in place of --batch-size: large ones keep a GPU busy"
-    pretrain.add_argument("--batch-tokens", type=int, metavar="N", help=tokens)
-    _add_bench(add("bench", "measure how fast this machine's GPU is, into a file that can be shared, or show such files side by side"))
+    cache_commands.add_options(add("cache", "which results are on the disk; check them, clear leftovers"))
+    _add_pretrain(add("pretrain", "train a tiny model from scratch on a fact source"))
+    bench_commands.add_options(
+        add("bench", "measure how fast this machine's GPU is, into a file that can be shared, or show such files side by side")
+    )
     add("doctor", "check the installation, devices and folders")
     return parser
-
-
-# ---- options made of settings ----
-def add_settings(
-    parser: argparse.ArgumentParser, kind: type, *names: str, required: Sequence[str] = (), **readers: Callable[[str], Any]
-) -> None:
-    """The options of a record's settings: those of these names, or all that have a flag; `readers` replace a setting's own."""
-    for name, about in declared(kind).items():
-        if about.flag and (not names or name in names):
-            add_setting(parser, about, required=name in required, reader=readers.get(name))
-
-
-def add_setting(
-    parser: argparse.ArgumentParser,
-    about: Setting,
-    flag: str = "",
-    dest: str = "",
-    required: bool = False,
-    reader: Callable[[str], Any] | None = None,
-) -> None:
-    """One setting's option; `dest` is where the value goes if not under the setting's name."""
-    flag, help = flag or about.flag, about.help.replace("%", "%%")
-    if not flag.startswith("--"):
-        parser.add_argument(flag, help=help)
-        return
-    more: dict[str, Any] = {"dest": dest or about.name, "default": None, "help": help if required else _with_default(help, about)}
-    if about.kind is bool:
-        parser.add_argument(flag, action=argparse.BooleanOptionalAction, **more)
-    elif about.choices:
-        parser.add_argument(flag, choices=tuple(about.choices), required=required, **more)
-    else:
-        form = about.unit.upper() if about.kind in (int, float) and about.unit else _FORMS.get(about.kind, "TEXT")
-        parser.add_argument(flag, type=reader or reader_of(about), required=required, metavar=form, **more)
-
-
-def _with_default(help: str, about: Setting) -> str:
-    """What an option does, and what holds without it."""
-    default, names = about.default, {number: name for name, number in about.named.items()}
-    if default is None:
-        return f"{help} (default: {about.unset})" if about.unset else help
-    if about.kind is bool:
-        return f"{help} (default: {'on' if default else 'off'})"
-    if default is ... or isinstance(default, tuple) or about.kind is records.PromptFormat:
-        return help
-    return f"{help} (default: {names.get(default, default)})"
-
-
-def given(options: argparse.Namespace, kind: type) -> dict[str, Any]:
-    """The settings of this record that were typed."""
-    return {name: value for name in declared(kind) if (value := getattr(options, name, None)) is not None}
-
-
-def _add_scheme(parser: argparse.ArgumentParser, method: str = "--level-method") -> None:
-    """Options that override --scheme; `method` is the flag that chooses how levels are measured, if there is a choice."""
-    add_settings(parser, records.SamplerSettings, *_SAMPLING)
-    settings = declared(records.LevelScheme)
-    if method:
-        add_setting(parser, settings["method"], method, "level_method")
-    add_setting(parser, settings["confidence"])
-    schemes = "paper (default), slick (SliCK's four levels), or a level scheme as JSON"
-    parser.add_argument("--scheme", type=json_scheme, metavar="SCHEME", help=schemes)
-    cuts = "cut-offs of R between the levels, for the same completions: 0,0.2,0.4,0.6"
-    parser.add_argument("--cutoffs", type=cutoffs, metavar="R,R", help=cuts)
 
 
 def _add_ask(parser: argparse.ArgumentParser) -> None:
@@ -197,7 +120,7 @@ def _add_train(parser: argparse.ArgumentParser, required: Sequence[str]) -> None
     parser.add_argument("--skip-baselines", action="store_true", help="a quick look without k-shot baselines: the same as --shots 0")
     add_settings(parser, records.TrainSettings, *(name for name in declared(records.TrainSettings) if name != "recipe"), shots=shots)
     add_recipe(parser)
-    _add_scheme(parser)
+    add_scheme(parser)
     parser.set_defaults(needed=tuple(required), complain=parser.error)
 
 
@@ -210,7 +133,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     others = [name for name in declared(records.StudySettings) if name not in ("kind", "recipe")]
     add_settings(parser, records.StudySettings, *others, shots=lambda text: tuple(sorted({*numbers(text)} - {0})))  # 0: there anyway
     add_recipe(parser, records.StudySettings)
-    _add_scheme(parser)
+    add_scheme(parser)
 
 
 def _add_sweep(parser: argparse.ArgumentParser) -> None:
@@ -259,34 +182,8 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
 def _add_beside(parser: argparse.ArgumentParser, flag: str, help: str) -> None:
     """What is stored of a model's memory, and another model beside it."""
     add_settings(parser, records.ProbeSettings, "model", "source", "split", "domain", required=("model",))
-    _add_scheme(parser, "")
+    add_scheme(parser, "")
     parser.add_argument(flag, metavar="MODEL", help=help)
-
-
-def _add_compare(parser: argparse.ArgumentParser) -> None:
-    """`sftqa compare RUN RUN ...`."""
-    runs = "a run's name, as 'sftqa runs' lists it, or a cell's (see --cells): amount-9203b502:atlas-llama:n60:s0"
-    parser.add_argument("runs", nargs="*", metavar="RUN", help=runs)
-    parser.add_argument("--pool", action="store_true", help="average the seeds of one setting, fact by fact")
-    reference = "whose base model's memory levels are used (default: the first run's)"
-    parser.add_argument("--reference", metavar="RUN", help=reference)
-    against = "compare all others with this one (default: every pair); fewer comparisons need less correction"
-    parser.add_argument("--against", metavar="RUN", help=against)
-    parser.add_argument(
-        "--items", metavar="FILE", help="write every fact in common with all answers to this CSV file, which must not exist"
-    )
-    parser.add_argument("--cells", metavar="STUDY", help="list the names of a study's finished cells instead")
-    remade = "check a run that was made again against the stored numbers, fact by fact: --remade OLD NEW; with OLD alone: the command that "
-    parser.add_argument("--remade", action="store_true", help=remade + "makes it again, and its cost")
-
-
-def _add_inside(parser: argparse.ArgumentParser) -> None:
-    """`sftqa inside RUN`."""
-    parser.add_argument("run", nargs="?", metavar="RUN", help="a run's name, as 'sftqa runs' lists it, or a cell's (sftqa compare --cells)")
-    for measure, flag in FLAGS.items():
-        parser.add_argument(flag, action="store_true", help=f"{records.MEASURES[measure].lower()}; without one of these all four")
-    add_settings(parser, records.InsideSettings)
-    parser.add_argument("--tables", metavar="FOLDER", help="also write every table as Parquet into this folder, which must not exist")
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
@@ -305,108 +202,12 @@ def _add_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", nargs="?", metavar="ID", help="a job's name, as 'sftqa jobs' lists it")
 
 
-def _add_cache(parser: argparse.ArgumentParser) -> None:
-    """`sftqa cache ls | verify | gc`."""
-    parser.add_argument("action", choices=("ls", "verify", "gc"), help="ls: list results; verify: check them; gc: list what can be removed")
-    parser.add_argument("--set-aside", action="store_true", help="verify: rename damaged results, so that they are computed again")
-    parser.add_argument("--yes", action="store_true", help="gc: remove what is listed")
-
-
-def _add_bench(parser: argparse.ArgumentParser) -> None:
-    """`sftqa bench gpu | show`."""
-    actions = "gpu: measure, or go on measuring; show: print result files side by side, with ratios to the first"
-    parser.add_argument("action", choices=("gpu", "show"), help=actions)
-    parser.add_argument("files", nargs="*", metavar="FILE", help="show: result files, which may be of other machines")
-    known = declared(BenchSettings)
-    for name in ("stage", "device"):
-        add_setting(parser, known[name])
-    parser.add_argument("--small", action="store_true", default=None, help=known["small"].help)
-    folder = "folder of the result file; what is in it already is not measured again (default: gpu-results)"
-    parser.add_argument("--out", metavar="FOLDER", help=folder)
-
-
-# ---- options to records ----
-def probe_settings(options: argparse.Namespace) -> records.ProbeSettings:
-    """`sftqa probe`'s options as a record; --seed is the sampler's."""
-    return records.ProbeSettings(**given(options, records.ProbeSettings) | {"scheme": scheme_of(options, seed=options.seed)})
-
-
-def train_settings(options: argparse.Namespace) -> records.TrainSettings:
-    """`sftqa train`'s file, preset and options as a record, later ones over earlier ones; `--n all` is TrainSettings.ALL until the pool
-    is known."""
-    from sftqa_core import workflows
-
-    start = workflows.read_run(Path(options.config)) if options.config is not None else None
-    typed = given(options, records.TrainSettings) | {"recipe": recipe_of(options, start.recipe if start else None)}
-    if options.skip_baselines and "shots" in typed:
-        raise SettingsError("Give --skip-baselines or --shots, not both.")
-    if "shots" in typed or "more_shots" in typed or options.skip_baselines:
-        usual = (0, ()) if options.skip_baselines else (start.shots, start.more_shots) if start else (USUAL_SHOTS, ())
-        shots, others = typed.pop("shots", usual)
-        typed |= {"shots": shots, "more_shots": tuple(sorted({*others, *typed.pop("more_shots", ())} - {0, shots}))}
-    model = typed.get("model", start.model if start else "")
-    if options.preset is not None:
-        values, notes = workflows.preset(options.preset, model)
-        print(" ".join((PRESETS[options.preset].source + ".", *notes)), file=sys.stderr)
-        typed = values | typed
-    scheme = {"scheme": scheme_of(options, start.scheme if start else None)}
-    return replace(start, **typed | scheme) if start else records.TrainSettings(**typed | scheme)
-
-
-def study_settings(options: argparse.Namespace, builtin: Sequence[str]) -> records.StudySettings:
-    """`sftqa study`'s file and options as a record; options override the file."""
-    typed = given(options, records.StudySettings)
-    if options.config is None:
-        if not options.kind:
-            raise SettingsError(f"Name a study ({', '.join(records.STUDIES)}), or a file with --config.")
-        typed["recipe"] = recipe = recipe_of(options, None)
-        usual: dict[str, Any] = {"models": tuple(builtin), **(recipe.needs if recipe else {})}
-        return records.StudySettings(**usual | typed | {"scheme": scheme_of(options)})
-    from sftqa_core.workflows import read_study
-
-    start = read_study(Path(options.config))
-    typed["recipe"] = recipe_of(options, start.recipe)
-    if options.kind and options.kind != start.kind:
-        raise SettingsError(f"{options.config} holds a study of kind {start.kind}, and {options.kind} was asked for.")
-    return replace(start, **typed | {"scheme": scheme_of(options, start.scheme)})
-
-
-def scheme_of(options: argparse.Namespace, start: records.LevelScheme | None = None, seed: int | None = None) -> records.LevelScheme:
-    """The scheme that --scheme gives, else `start` or the paper's, with the other options in place of its own values.
-
-    `seed` is the sampler's, where the scheme has a name (train's --seed draws examples; the levels keep the probe's own seed).
-    """
-    scheme = options.scheme or start or records.LevelScheme()
-    if options.cutoffs is not None:
-        scheme = records.with_cutoffs(options.cutoffs, scheme)
-    drawn = {name: value for name in _SAMPLING if (value := getattr(options, name)) is not None}
-    if seed is not None and options.scheme in (None, *records.SCHEMES.values()):
-        drawn["seed"] = seed
-    measured = {"method": getattr(options, "level_method", None), "confidence": options.confidence}
-    given_here = {name: value for name, value in measured.items() if value is not None}
-    return replace(scheme, sampling=replace(scheme.sampling, **drawn), **given_here)
-
-
-def pretrain_settings(options: argparse.Namespace, known: dict[str, records.PretrainSettings]) -> records.PretrainSettings:
-    """The options over the settings of the known model of that name, or over the defaults."""
-    start = known.get(options.name, records.PretrainSettings(options.name))
-    typed, corpus = given(options, records.PretrainSettings), start.corpus
-    if options.qa_documents is not None:
-        corpus = replace(corpus, qa_documents=options.qa_documents)
-    return replace(start, **typed | {"corpus": corpus} | _batch(options, start))
-
-
-def _batch(options: argparse.Namespace, start: records.PretrainSettings) -> dict[str, int]:
-    """--batch-tokens as a number of sequences; a remainder is left out, so that a batch never has more."""
-    if options.batch_tokens is None:
-        return {}
-    if options.batch_size is not None:
-        raise SettingsError("Give --batch-tokens or --batch-size, not both: one is the other times --sequence-length.")
-    length, parts = options.sequence_length or start.sequence_length, options.accumulate or start.accumulate
-    sequences = options.batch_tokens // length // parts * parts if length > 0 and parts > 0 else 0
-    if sequences < 1:
-        raise SettingsError(f"--batch-tokens must hold a sequence ({length} tokens) for each of {parts} parts, got {options.batch_tokens}.")
-    return {"batch_size": sequences}
+def _add_pretrain(parser: argparse.ArgumentParser) -> None:
+    """`sftqa pretrain`."""
+    add_settings(parser, records.PretrainSettings)
+    add_settings(parser, records.CorpusSettings)
+    tokens = "tokens of a batch, in place of --batch-size: large ones keep a GPU busy"
+    parser.add_argument("--batch-tokens", type=int, metavar="N", help=tokens)
 
 
 # ---- reference ----

@@ -4,15 +4,29 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from sftqa_core.cli import arguments
 from sftqa_core.cli.commands import leased
+from sftqa_core.cli.setting_options import add_setting, given
 from sftqa_core.cli.text import Console, table
 from sftqa_core.errors import SettingsError
+from sftqa_core.jsonrecord import declared
 from sftqa_core.records.benching import NAMES, BenchSettings
 from sftqa_core.workflows import benchmarking
 
 _OPTIONS = ("stage", "device", "small", "out")
 FOLDER = "gpu-results"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """`sftqa bench gpu | show`."""
+    actions = "gpu: measure, or go on measuring; show: print result files side by side, with ratios to the first"
+    parser.add_argument("action", choices=("gpu", "show"), help=actions)
+    parser.add_argument("files", nargs="*", metavar="FILE", help="show: result files, which may be of other machines")
+    known = declared(BenchSettings)
+    for name in ("stage", "device"):
+        add_setting(parser, known[name])
+    parser.add_argument("--small", action="store_true", default=None, help=known["small"].help)
+    folder = "folder of the result file; what is in it already is not measured again (default: gpu-results)"
+    parser.add_argument("--out", metavar="FOLDER", help=folder)
 
 
 def bench(options: argparse.Namespace) -> dict[str, Any]:
@@ -24,7 +38,7 @@ def bench(options: argparse.Namespace) -> dict[str, Any]:
         return benchmarking.compare_sheets([Path(name) for name in options.files]).to_dict()
     if options.files:
         raise SettingsError(f"'sftqa bench gpu' reads no files, got {options.files[0]!r}. To read one: sftqa bench show FILE.")
-    settings = BenchSettings(**arguments.given(options, BenchSettings))
+    settings = BenchSettings(**given(options, BenchSettings))
     benchmarking.bench_device(settings)  # what can't be measured is refused before the device is waited for
     with leased(settings, "bench"):
         sheet, path = benchmarking.bench(settings, Path(options.out or FOLDER), Console())

@@ -17,6 +17,13 @@ SLACK_S = 3600.0  # between a job's times in the queue and those of what it wrot
 STATES = ("damaged", "other version", "not readable now")
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """`sftqa cache ls | verify | gc`."""
+    parser.add_argument("action", choices=("ls", "verify", "gc"), help="ls: list results; verify: check them; gc: list what can be removed")
+    parser.add_argument("--set-aside", action="store_true", help="verify: rename damaged results, so that they are computed again")
+    parser.add_argument("--yes", action="store_true", help="gc: remove what is listed")
+
+
 def cache(options: argparse.Namespace) -> dict[str, Any]:
     """The command."""
     for flag, action in (("set_aside", "verify"), ("yes", "gc")):

@@ -1,12 +1,6 @@
-"""What each command does: options to records, records to workflows; returns the JSON object that --json prints.
+"""What each command does: options to records, records to workflows; returns the JSON object that --json prints."""
 
-`sftqa doctor`, which checks the installation, is the only one that works here itself.
-"""
-
-import importlib.metadata
 import os
-import platform
-import subprocess
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
@@ -16,126 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from sftqa_core import workflows
-from sftqa_core.artifacts import damaged_files, write_bytes
-from sftqa_core.cli import arguments, recipe_options
+from sftqa_core.cli import recipe_options
+from sftqa_core.cli.setting_options import given
 from sftqa_core.cli.text import Console, count, table
-from sftqa_core.errors import ArtifactDamaged, OtherVersion, SettingsError
-from sftqa_core.models import devices, quantising
-from sftqa_core.models.hub.fetch import has_token
+from sftqa_core.cli.typed_records import pretrain_settings, probe_settings, scheme_of, study_settings, train_settings
+from sftqa_core.errors import SettingsError
 from sftqa_core.planning.fit import gigabytes
 from sftqa_core.planning.offers import WORKS
-from sftqa_core.planning.preflight import disk_check
 from sftqa_core.records import MOVES, CompleteSettings, FetchSettings, Preflight, ProbeSettings, Question, TrainSettings
 from sftqa_core.records.amounts import span
 from sftqa_core.records.probes import held_as
-from sftqa_core.workspace import Workspace, network_disk
-
-# package -> (what needs it, may be missing)
-PACKAGES = {
-    "torch": ("probing, training", True),
-    "transformers": ("probing, training", True),
-    "peft": ("LoRA", True),
-    "accelerate": ("training", True),
-    "pandas": ("everything", False),
-    "pyarrow": ("everything", False),
-    "streamlit": ("the explorer", True),
-    "plotly": ("the explorer", True),
-    "datasets": ("facts from the hub or a saved dataset", True),
-    quantising.PACKAGE: ("weights in 4 bits (--quantize nf4)", True),
-    "gguf": ("models in GGUF files", True),
-}
-ASK_TORCH = (
-    "import torch; print(torch.cuda.get_device_name(0) if torch.cuda.is_available() "
-    "else 'Apple' if torch.backends.mps.is_available() else '')"
-)
-
-
-def findings() -> list[dict[str, Any]]:
-    """One row a check: name, ok, optional (its failure leaves the rest usable), and a sentence."""
-    good = (3, 11) <= sys.version_info[:2] <= (3, 13)
-    python = _row("python", good, platform.python_version() + ("" if good else "; use 3.11, 3.12 or 3.13"))
-    packages = [_package(name, *rest) for name, rest in PACKAGES.items()]
-    disk = disk_check([], Workspace.current().root)
-    login = "logged in to the hub" if has_token() else "not logged in to the hub; only gated models need it: hf auth login"
-    known = [_row("disk", disk.state == "ok", disk.line, True), _row("hub login", True, login, True)]
-    return [python, *packages, _device(), _bfloat16(), *_folders(), *known, *_shipped()]
-
-
-def _row(name: str, ok: bool, message: str, optional: bool = False) -> dict[str, Any]:
-    return {"check": name, "ok": ok, "optional": optional, "message": message}
-
-
-def _package(name: str, used_for: str, optional: bool) -> dict[str, Any]:
-    try:
-        return _row(name, True, importlib.metadata.version(name), optional)
-    except importlib.metadata.PackageNotFoundError:
-        wanted = {"torch": "torch==2.13.0", quantising.PACKAGE: quantising.INSTALL.removeprefix("pip install ")}.get(name, name)
-        return _row(name, False, f"not installed; needed for {used_for}. Install: pip install {wanted}", optional)
-
-
-def _device() -> dict[str, Any]:
-    # torch is asked in a process of its own: this command stays quick to start and survives a broken driver
-    try:
-        done = subprocess.run([sys.executable, "-c", ASK_TORCH], capture_output=True, text=True, timeout=120, check=False)
-    except subprocess.TimeoutExpired:
-        return _row("device", False, "torch did not answer within two minutes; reinstall it", True)
-    if done.returncode:
-        return _row("device", False, f"torch can't be used: {(done.stderr.strip().splitlines() or ['no message'])[-1]}", True)
-    chosen = devices.resolve_device("auto")
-    if chosen == "cpu":
-        return _row("device", True, f"cpu is used for auto: {devices.why_no_gpu()}", True)
-    gpu = done.stdout.strip()
-    if not gpu:
-        return _row("device", False, "there is a GPU, but torch can't use it; choose device cpu, or install a torch build for it", True)
-    several = devices.gpu_names()
-    which = f"; --device chooses among {', '.join(f'{name} ({model})' for name, model in several.items())}" if len(several) > 1 else ""
-    return _row("device", True, f"{chosen} ({gpu}) is used for auto{which}", True)
-
-
-def _bfloat16() -> dict[str, Any]:
-    """Whether a probe on the processor gains by --number-format bfloat16."""
-    native = devices.processor_bfloat16()
-    if native is None:
-        return _row("bfloat16", False, "not known here whether the processor computes in it, so it is not offered", True)
-    if not native:
-        return _row("bfloat16", False, "the processor does not compute in it; float32 is faster", True)
-    return _row("bfloat16", True, f"the processor computes in it ({native}); a probe does with --number-format bfloat16", True)
-
-
-def _folders() -> list[dict[str, Any]]:
-    workspace, rows = Workspace.current(), []
-    for name, folder in (("cache", workspace.root), ("state", workspace.state)):
-        probe = folder / ".doctor"
-        try:
-            write_bytes(probe, b"")
-            probe.unlink()
-        except OSError as error:
-            rows.append(_row(name, False, f"{folder} is not writable ({error.strerror}); set SFTQA_{name.upper()} to a folder that is"))
-            continue
-        kind = network_disk(folder) if name == "state" else None
-        advice = "locks and the queue's file are unreliable there; set SFTQA_STATE to a folder on this machine's own disk"
-        rows.append(_row(name, not kind, f"{folder} is on a network disk ({kind}): {advice}" if kind else str(folder), bool(kind)))
-    return rows
-
-
-def _shipped() -> list[dict[str, Any]]:
-    """One line for all that is whole, and one for each folder that is not."""
-    shipped = Workspace.current().shipped
-    folders = sorted(manifest.parent for manifest in shipped.rglob("manifest.json"))
-    if not folders:
-        return [_row("shipped", False, "the built-in model and results are missing; install the package again", True)]
-    damaged = {folder.relative_to(shipped).as_posix(): what for folder in folders if (what := _damage(folder))}
-    rows = [_row(f"shipped {name}", False, f"damaged: {what}; install the package again") for name, what in damaged.items()]
-    whole = f"the files of {len(folders) - len(damaged)} of {len(folders)} built-in models and results match their checksums"
-    return [_row("shipped", not damaged, whole), *rows]
-
-
-def _damage(folder: Path) -> str:
-    """The files that are not as they were shipped; empty when all are."""
-    try:
-        return ", ".join(damaged_files(folder))
-    except (ArtifactDamaged, OtherVersion):
-        return "manifest.json"
 
 
 @contextmanager
@@ -178,7 +62,7 @@ def fetch(options: Namespace) -> dict[str, Any]:
 
 def probe(options: Namespace) -> dict[str, Any]:
     """`sftqa probe`: levels of a set of facts."""
-    settings = arguments.probe_settings(options)
+    settings = probe_settings(options)
     _tell_cost(settings)
     with leased(settings, "probe"):
         return workflows.probe(settings, Console()).to_dict()
@@ -186,7 +70,7 @@ def probe(options: Namespace) -> dict[str, Any]:
 
 def complete(options: Namespace) -> dict[str, Any]:
     """`sftqa complete PROMPT ...`: how a model goes on."""
-    settings = CompleteSettings(**arguments.given(options, CompleteSettings) | {"prompts": tuple(options.prompts)})
+    settings = CompleteSettings(**given(options, CompleteSettings) | {"prompts": tuple(options.prompts)})
     with leased(settings, "complete"):
         return workflows.complete(settings, Console()).to_dict()
 
@@ -194,7 +78,7 @@ def complete(options: Namespace) -> dict[str, Any]:
 def question_of(options: Namespace) -> Question:
     """`sftqa ask`'s options as a record."""
     asked = {"text": options.question.strip(), "kind": "statement" if options.statement else "question", "answers": tuple(options.answer)}
-    return Question(**arguments.given(options, Question) | asked)
+    return Question(**given(options, Question) | asked)
 
 
 def ask(options: Namespace) -> dict[str, Any]:
@@ -207,7 +91,7 @@ def ask(options: Namespace) -> dict[str, Any]:
 
 def trust(options: Namespace) -> dict[str, Any]:
     """`sftqa trust`: agreement of other ways of probing with the full one, and levels from smaller budgets."""
-    settings = ProbeSettings(**arguments.given(options, ProbeSettings) | {"scheme": arguments.scheme_of(options)})
+    settings = ProbeSettings(**given(options, ProbeSettings) | {"scheme": scheme_of(options)})
     report = workflows.trust(settings.model, settings.source, settings.split, settings.domain, settings.scheme, options.against)
     return {
         "model": settings.model,
@@ -231,7 +115,7 @@ def _no_nan(row: dict[Any, Any]) -> dict[str, Any]:
 
 def train(options: Namespace) -> dict[str, Any]:
     """`sftqa train`: one fine-tuning run."""
-    settings = arguments.train_settings(options)
+    settings = train_settings(options)
     if options.export:
         out = new_file(options.export)
         out.write_text(workflows.run_yaml(settings), encoding="utf-8")
@@ -267,7 +151,7 @@ def checked(report: Preflight) -> None:
 
 def select(options: Namespace) -> dict[str, Any]:
     """`sftqa select`: the examples of a run, without running it."""
-    settings, out = arguments.train_settings(options), new_file(options.out)
+    settings, out = train_settings(options), new_file(options.out)
     with leased(settings, "select"):
         return workflows.select(settings, out, Console())
 
@@ -286,7 +170,7 @@ def study(options: Namespace) -> dict[str, Any]:
     """`sftqa study`: run what is missing of a study and report; or export it, or report only."""
     there = {card.name for card in workflows.models() if card.kind == "built-in"}
     shipped = [name for name in workflows.built_in_models() if name in there]  # in the order in which they ship
-    settings = arguments.study_settings(options, shipped)
+    settings = study_settings(options, shipped)
     if options.export:
         out = new_file(options.export)
         out.write_text(workflows.study_yaml(settings), encoding="utf-8")
@@ -346,16 +230,10 @@ def jobs(options: Namespace) -> dict[str, Any]:
 
 def pretrain(options: Namespace) -> dict[str, Any]:
     """`sftqa pretrain NAME`: a tiny model, trained from scratch."""
-    settings = arguments.pretrain_settings(options, {**workflows.built_in_models(), **workflows.unmade_models()})
+    settings = pretrain_settings(options, {**workflows.built_in_models(), **workflows.unmade_models()})
     console = Console()
     with leased(settings, "pretrain"), console.gentle():
         return workflows.pretrain(settings, console).to_dict()
-
-
-def doctor(options: Namespace) -> dict[str, Any]:
-    """`sftqa doctor`: what works here and what to do about the rest."""
-    rows = findings()
-    return {"ok": all(row["ok"] or row["optional"] for row in rows), "checks": rows}
 
 
 SIGNS = {"ok": "ok", "note": "note", "unknown": "?", "problem": "PROBLEM"}
@@ -363,7 +241,7 @@ SIGNS = {"ok": "ok", "note": "note", "unknown": "?", "problem": "PROBLEM"}
 
 def preflight(options: Namespace) -> dict[str, Any]:
     """`sftqa preflight`: every check with its fix; with --trial one training step too, if no check failed. `ok` decides the exit status."""
-    settings = arguments.train_settings(options)
+    settings = train_settings(options)
     report = workflows.preflight(settings)
     if options.trial and report.ok:
         with leased(settings, "preflight"):

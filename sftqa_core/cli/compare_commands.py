@@ -1,6 +1,6 @@
 """`sftqa compare`: runs and cells of studies beside each other; names of cells; whether what was made again is what was stored."""
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from typing import Any
 
 from sftqa_core import workflows
@@ -13,6 +13,23 @@ from sftqa_core.records import DOMAIN_NAMES
 from sftqa_core.records.amounts import points, span
 from sftqa_core.records.comparison import UNTESTED
 from sftqa_core.records.job import command_of
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """`sftqa compare RUN RUN ...`."""
+    runs = "a run's name, as 'sftqa runs' lists it, or a cell's (see --cells): amount-9203b502:atlas-llama:n60:s0"
+    parser.add_argument("runs", nargs="*", metavar="RUN", help=runs)
+    parser.add_argument("--pool", action="store_true", help="average the seeds of one setting, fact by fact")
+    reference = "whose base model's memory levels are used (default: the first run's)"
+    parser.add_argument("--reference", metavar="RUN", help=reference)
+    against = "compare all others with this one (default: every pair); fewer comparisons need less correction"
+    parser.add_argument("--against", metavar="RUN", help=against)
+    parser.add_argument(
+        "--items", metavar="FILE", help="write every fact in common with all answers to this CSV file, which must not exist"
+    )
+    parser.add_argument("--cells", metavar="STUDY", help="list the names of a study's finished cells instead")
+    remade = "check a run that was made again against the stored numbers, fact by fact: --remade OLD NEW; with OLD alone: the command that "
+    parser.add_argument("--remade", action="store_true", help=remade + "makes it again, and its cost")
 
 
 def compare(options: Namespace) -> dict[str, Any]:

@@ -4,8 +4,9 @@ from argparse import Namespace
 from typing import Any
 
 from sftqa_core import workflows
-from sftqa_core.cli import arguments
+from sftqa_core.cli.setting_options import given
 from sftqa_core.cli.text import LEAST, table
+from sftqa_core.cli.typed_records import scheme_of
 from sftqa_core.records import ANSWER_KINDS, ProbeSettings
 from sftqa_core.records.amounts import signed
 
@@ -14,7 +15,7 @@ _MEASURES = {"right": "commonest answer correct", "sure_wrong": "sure and wrong"
 
 def consistency(options: Namespace) -> dict[str, Any]:
     """The tables of `workflows.consistency`, and with --before those of `workflows.consistency_change`."""
-    settings = ProbeSettings(**arguments.given(options, ProbeSettings) | {"scheme": arguments.scheme_of(options)})
+    settings = ProbeSettings(**given(options, ProbeSettings) | {"scheme": scheme_of(options)})
     about = (settings.source, settings.split, settings.domain, settings.scheme)
     report = workflows.consistency(settings.model, *about)
     change = workflows.consistency_change(settings.model, options.before, *about) if options.before else None

@@ -7,13 +7,22 @@ from pathlib import Path
 from typing import Any
 
 from sftqa_core import workflows
-from sftqa_core.cli.arguments import given
 from sftqa_core.cli.commands import checked, leased
+from sftqa_core.cli.setting_options import add_settings, given
 from sftqa_core.cli.text import Console, table
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import MEASURES, InsideSettings
 from sftqa_core.records.amounts import span
 from sftqa_core.records.inside import FLAGS
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """`sftqa inside RUN`."""
+    parser.add_argument("run", nargs="?", metavar="RUN", help="a run's name, as 'sftqa runs' lists it, or a cell's (sftqa compare --cells)")
+    for measure, flag in FLAGS.items():
+        parser.add_argument(flag, action="store_true", help=f"{MEASURES[measure].lower()}; without one of these all four")
+    add_settings(parser, InsideSettings)
+    parser.add_argument("--tables", metavar="FOLDER", help="also write every table as Parquet into this folder, which must not exist")
 
 
 def inside(options: argparse.Namespace) -> dict[str, Any]:

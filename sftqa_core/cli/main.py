@@ -17,6 +17,7 @@ from sftqa_core.cli import (
     commands,
     compare_commands,
     consistency_commands,
+    doctor_commands,
     inside_commands,
     sweep_commands,
     text,
@@ -92,7 +93,7 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
     "cache": (cache_commands.cache, cache_commands.as_text),
     "pretrain": (commands.pretrain, text.pretrain),
     "bench": (bench_commands.bench, bench_commands.bench_text),
-    "doctor": (commands.doctor, text.doctor),
+    "doctor": (doctor_commands.doctor, text.doctor),
 }
 
 

@@ -5,9 +5,9 @@ import sys
 from typing import Any
 
 from sftqa_core import workflows
-from sftqa_core.cli import arguments
 from sftqa_core.cli.commands import checked, leased
 from sftqa_core.cli.text import Console, table
+from sftqa_core.cli.typed_records import train_settings
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import SweepSettings
 from sftqa_core.records.amounts import span
@@ -32,7 +32,7 @@ def sweep_settings(options: argparse.Namespace) -> SweepSettings:
     if options.learning_rate is not None:
         raise SettingsError("A sweep tries several learning rates: name them with --rates, not with --lr.")
     typed = {name: value for name in ("rates", "seeds") if (value := getattr(options, f"sweep_{name}")) is not None}
-    return SweepSettings(arguments.train_settings(options), **typed)
+    return SweepSettings(train_settings(options), **typed)
 
 
 def sweep_text(result: dict[str, Any]) -> str:

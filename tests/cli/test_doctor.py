@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from sftqa_core.artifacts import write_folder
-from sftqa_core.cli import commands as doctor
+from sftqa_core.cli import doctor_commands as doctor
 from sftqa_core.cli import text
 from sftqa_core.models import devices
 from sftqa_core.workspace import Workspace

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from sftqa_core import workflows
-from sftqa_core.cli.arguments import parse, pretrain_settings
+from sftqa_core.cli.arguments import parse
 from sftqa_core.cli.main import main
+from sftqa_core.cli.typed_records import pretrain_settings
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import PretrainSettings
 

@@ -8,8 +8,9 @@ import shlex
 import pytest
 
 from sftqa_core.cli import text
-from sftqa_core.cli.arguments import parse, train_settings
+from sftqa_core.cli.arguments import parse
 from sftqa_core.cli.recipe_options import told
+from sftqa_core.cli.typed_records import train_settings
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import declared
 from sftqa_core.records import TrainSettings

@@ -10,8 +10,9 @@ import yaml
 
 from sftqa_core import workflows
 from sftqa_core.cli import text as study_text
-from sftqa_core.cli.arguments import parse, probe_settings, scheme_of, study_settings
+from sftqa_core.cli.arguments import parse
 from sftqa_core.cli.main import main
+from sftqa_core.cli.typed_records import probe_settings, scheme_of, study_settings
 from sftqa_core.errors import SettingsError
 from sftqa_core.records import SCHEMES, LevelScheme, StudySettings, TrainSettings
 from sftqa_core.records.job import command_of

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sftqa_core.cli.arguments import parse, probe_settings, reference, shots, study_settings, train_settings
+from sftqa_core.cli.arguments import parse, reference
+from sftqa_core.cli.option_texts import shots
+from sftqa_core.cli.typed_records import probe_settings, study_settings, train_settings
 from sftqa_core.jsonrecord import declared
 from sftqa_core.records import StudySettings
 from sftqa_core.records.job import command_of

@@ -11,7 +11,8 @@ import pandas as pd
 import pytest
 
 from sftqa_core.artifacts import damaged_files
-from sftqa_core.cli.arguments import parse, train_settings
+from sftqa_core.cli.arguments import parse
+from sftqa_core.cli.typed_records import train_settings
 from sftqa_core.errors import ArtifactDamaged, NotFound
 from sftqa_core.evaluation.intervals import accuracy_by_level
 from sftqa_core.evaluation.predictions import score_texts

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from sftqa_core import workflows
-from sftqa_core.cli import commands, text
-from sftqa_core.cli.arguments import parse, probe_settings
+from sftqa_core.cli import doctor_commands, text
+from sftqa_core.cli.arguments import parse
+from sftqa_core.cli.typed_records import probe_settings
 from sftqa_core.errors import SettingsError
 from sftqa_core.jobs.lease import needs_of_device
 from sftqa_core.jobs.local import LocalExecutor
@@ -61,7 +62,7 @@ def test_what_the_processor_has(processor, flags, native):
     """By the flags that Linux lists on x86; elsewhere it is not known, and counts as absent. `sftqa doctor` and preflight say so."""
     processor(flags)
     assert devices.processor_bfloat16() == native
-    row, (check, _) = commands._bfloat16(), device_check("cpu", 1, "bfloat16")
+    row, (check, _) = doctor_commands._bfloat16(), device_check("cpu", 1, "bfloat16")
     assert (row["ok"], row["optional"], check.state) == (bool(native), True, "ok" if native else "note")
     assert row["message"].startswith(
         {"": "the processor does not", None: "not known"}.get(native, f"the processor computes in it ({native})")

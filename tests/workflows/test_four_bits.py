@@ -10,8 +10,9 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.cli import text
-from sftqa_core.cli.arguments import parse, probe_settings, study_settings, train_settings
+from sftqa_core.cli.arguments import parse
 from sftqa_core.cli.main import main
+from sftqa_core.cli.typed_records import probe_settings, study_settings, train_settings
 from sftqa_core.errors import SettingsError
 from sftqa_core.memory.speeds import measured, remember
 from sftqa_core.models.catalogue import ModelFingerprint

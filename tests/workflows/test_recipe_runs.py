@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from sftqa_core import workflows
-from sftqa_core.cli.arguments import parse, train_settings
+from sftqa_core.cli.arguments import parse
+from sftqa_core.cli.typed_records import train_settings
 from sftqa_core.errors import NotFound, Stopped
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import load_model

@@ -91,7 +91,8 @@ def test_trust_lays_slicks_levels_beside_the_papers(probe, workspace, monkeypatc
 
 def test_the_command_line_writes_and_reads_both_schemes():
     """A run's command names SliCK, or the cut-offs, and is read back as the same settings."""
-    from sftqa_core.cli.arguments import parse, train_settings
+    from sftqa_core.cli.arguments import parse
+    from sftqa_core.cli.typed_records import train_settings
 
     for scheme, words in ((SLICK, "--scheme slick"), (with_cutoffs((0.0, 1 / 3, 0.8)), "--cutoffs 0,0.3333333333333333,0.8")):
         settings = TrainSettings("m", scheme=scheme)
