@@ -9,7 +9,7 @@ import sys
 import streamlit as st
 from starlette.middleware import Middleware
 
-from pages._ui import address, entrance, glossary
+from pages._ui import address, entrance, tools
 from pages._ui.look import HEAD
 from sftqa_core.records import STUDIES
 from sftqa_core.server.middleware import Guard
@@ -55,5 +55,5 @@ else:  # one run for one person's session
     )
     st.set_page_config(page_title=f"{page.title} · SFT-QA Explorer")
     with address.of_page(page.url_path):
-        glossary.button(page.url_path)
+        tools.tools(page.url_path)
         page.run()

@@ -8,6 +8,7 @@ from typing import Any
 
 import streamlit as st
 
+from pages._ui import drawn
 from sftqa_core.figures.style import CHART_CONFIG
 
 _INK = {"light": "#262730", "dark": "#fafafa"}
@@ -34,12 +35,16 @@ def draw(figure: Any, key: str, alt: str, place: Any = st, of: Hashable = None, 
     for all sessions: making it takes plotly longer than everything else on a page together. If it is `clickable`, the point or bar
     that was clicked just now is returned, once: None at every other run of the script.
     """
-    theme = st.context.theme.type or "light"
-    drawn = _coloured(figure, theme) if of is None else _kept(figure, theme, (key, of))
+
+    def made_for(theme: str) -> Any:
+        return _coloured(figure, theme) if of is None else _kept(figure, theme, (key, of))
+
+    drawn.note_chart(key, alt, made_for)
+    made = made_for(st.context.theme.type or "light")
     if not clickable:
-        place.plotly_chart(drawn, config=CHART_CONFIG, key=key, alt=alt)
+        place.plotly_chart(made, config=CHART_CONFIG, key=key, alt=alt)
         return None
-    place.plotly_chart(drawn, config=CHART_CONFIG, key=key, alt=alt, on_select=lambda: _clicked(key), selection_mode="points")
+    place.plotly_chart(made, config=CHART_CONFIG, key=key, alt=alt, on_select=lambda: _clicked(key), selection_mode="points")
     point = st.session_state.pop(f"{key}-clicked", None)
     return point if isinstance(point, Point) else None
 

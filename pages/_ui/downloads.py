@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import streamlit as st
 
+from pages._ui import drawn
 from sftqa_core.knowledge.tables.spreadsheet import protect_cell
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 def csv_button(label: str, table: pd.DataFrame | Callable[[], pd.DataFrame], name: str, key: str, empty: bool = False) -> None:
     """A download that is only built when somebody asks for it; a large table can be handed over as a function that makes it."""
     made = table if callable(table) else lambda: table
+    drawn.note_table(name.replace("-", " "), made)
     st.download_button(
         label,
         lambda: csv_bytes(made()),
@@ -42,6 +45,25 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
     shares = {name: table[name].astype("float64").round(6) for name in single}
     safe = table.assign(**shares).map(neutral).rename(columns=neutral)
     return safe.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC).encode("utf-8-sig")
+
+
+def parquet_bytes(table: pd.DataFrame) -> bytes:
+    """A table as Parquet: numbers with all their digits, texts as they are. A column of several kinds of values becomes text."""
+    import pandas as pd
+    import pyarrow as pa
+
+    def plain(column: pd.Series) -> pd.Series:
+        try:
+            pa.Array.from_pandas(column)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            return column.map(str)
+        return column
+
+    if len({*map(str, table.columns)}) < table.shape[1]:
+        raise ValueError(f"column names must differ, got {list(table.columns)}")
+    out = io.BytesIO()
+    pd.DataFrame({str(name): plain(table[name]) for name in table.columns}).to_parquet(out, index=False)
+    return out.getvalue()
 
 
 def neutral(cell: Any) -> Any:

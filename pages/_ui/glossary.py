@@ -11,11 +11,10 @@ _HERE = "glossary"
 _OWN_NUMBERS = re.compile(r"\[([^\]]*)\]")
 
 
-def button(page: str) -> None:
-    """Draw the button. A fragment: opening the glossary, and looking for a word in it, leaves the page as it is."""
+def begin_page(page: str) -> None:
+    """A page's script begins, which may tell its own numbers."""
     if st.session_state.get(_HERE, {}).get("page") != page:  # another page's numbers
         st.session_state[_HERE] = {"page": page}
-    _button()
 
 
 def here(scheme: LevelScheme | None = None, completions: int = 0, shots: tuple[int, ...] = ()) -> None:
@@ -25,11 +24,9 @@ def here(scheme: LevelScheme | None = None, completions: int = 0, shots: tuple[i
     st.session_state[_HERE] = {"page": page, "scheme": scheme, **{name: text for name, text in numbers.items() if text}}
 
 
-@st.fragment
-def _button() -> None:
-    with st.container(horizontal=True, horizontal_alignment="right", key="glossary-place"):
-        clicked = st.button("Glossary", icon=":material/menu_book:", type="tertiary", key="glossary-open", help="What the words here mean.")
-    if clicked:
+def button() -> None:
+    """Draw the button, in a fragment: opening the glossary, and looking for a word in it, leaves the page as it is."""
+    if st.button("Glossary", icon=":material/menu_book:", type="tertiary", key="glossary-open", help="What the words here mean."):
         _opened()
 
 

@@ -29,11 +29,11 @@ _CODE = ':root body [data-testid="stCode"] .token { color: inherit; } ' + "".joi
         "boolean": "#12a186", "string": "#2f9e4f",
     }.items()
 )  # fmt: skip
-# The glossary's button stands beside the title, where there is room.
-_GLOSSARY = """
+# The tools of every page stand beside the title, where there is room.
+_TOOLS = """
 @media (min-width: 640px) {
-  .stApp .st-key-glossary-place { margin-bottom: -3.5rem; position: relative; z-index: 1; pointer-events: none; }
-  .stApp .st-key-glossary-place button { pointer-events: auto; }
+  .stApp .st-key-page-tools { margin-bottom: -3.5rem; position: relative; z-index: 1; pointer-events: none; }
+  .stApp .st-key-page-tools button { pointer-events: auto; }
 }
 """
 # Columns stay in line where one of them has a longer title.
@@ -77,7 +77,7 @@ _JOB_FIRST = """
   .st-key-lab-both .stHorizontalBlock:has(> .stColumn .st-key-lab-live .stVerticalBlock) { row-gap: 1rem; }
 }
 """
-STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _CODE, _GLOSSARY, _JOB_FIRST, _HEADS)).replace("\n", " ")
+STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _CODE, _TOOLS, _JOB_FIRST, _HEADS)).replace("\n", " ")
 # A narrow window's menu stays open after a choice: Streamlit closes it on phones only, which it tells by the browser's name. A press
 # beside the menu closes it everywhere.
 _MENU = """
