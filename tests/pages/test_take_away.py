@@ -55,9 +55,13 @@ def test_a_table_as_parquet_keeps_every_digit_and_kind():
     """Numbers, texts, missing values and lists come back as they were; a column of several kinds becomes text."""
     table = pd.DataFrame({"n": [1, 2], "share": [1 / 3, None], "name": ["=é", "b"], "seeds": [[1, 2], []], "mixed": ["a", 1]}, index=[5, 7])
     back = pd.read_parquet(io.BytesIO(parquet_bytes(table)))
-    assert list(back.columns) == list(table.columns) and list(back.index) == [0, 1]
-    assert back["n"].tolist() == [1, 2] and back["share"][0] == 1 / 3 and pd.isna(back["share"][1])
-    assert back["name"].tolist() == ["=é", "b"] and [list(seeds) for seeds in back["seeds"]] == [[1, 2], []]
+    assert list(back.columns) == list(table.columns)
+    assert list(back.index) == [0, 1]
+    assert back["n"].tolist() == [1, 2]
+    assert back["share"][0] == 1 / 3
+    assert pd.isna(back["share"][1])
+    assert back["name"].tolist() == ["=é", "b"]
+    assert [list(seeds) for seeds in back["seeds"]] == [[1, 2], []]
     assert back["mixed"].tolist() == ["a", "1"]
 
 
