@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages._ui import address, panels, resources
+from pages._ui.gallery_panel import gallery_panel
 from pages._ui.links import open_page
 from pages._ui.runs.result_panels import accuracy_charts
 from pages._ui.wording import literal, percent
@@ -44,9 +45,11 @@ st.caption(
 with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
     if st.button("Run it yourself in the Lab", type="primary", icon=":material/science:"):
         open_page("pages/lab.py")
-    st.page_link("pages/memory.py", label="or see what the model knows, fact by fact", icon=":material/psychology:")
+    st.page_link("pages/results.py", label="Open this run", icon=":material/insights:", query_params={"run": summary.run})
+    st.page_link("pages/memory.py", label="See what the model knows, fact by fact", icon=":material/psychology:")
 st.subheader("Studies of hundreds of runs", anchor=False)
 with st.container(horizontal=True, gap="small"):
     for study in STUDIES.values():
         st.page_link(study.page, label=study.title, icon=study.icon)
+gallery_panel()
 panels.planted()

@@ -45,6 +45,14 @@ def example() -> tuple[RunSummary, TrainSettings] | None:
     return RunSummary.from_dict(summary), TrainSettings.from_dict(settings)
 
 
+@st.cache_resource(show_spinner=False)
+def gallery() -> Any:
+    """Questions people ask, with the shipped results' answers, which never change while the program runs."""
+    from sftqa_core import workflows
+
+    return workflows.gallery()
+
+
 def models() -> list[ModelCard]:
     """Every model on this machine, what runs have kept under what it was tuned from. Shared: pages do not change it."""
     return list(_models(_kept_runs()).values())

@@ -26,6 +26,7 @@ from sftqa_core.workflows.asking.questions import (
     with_right_answers,
 )
 from sftqa_core.workflows.consistency_reports import Consistency, consistency, consistency_change, fact_answers, fact_consistency
+from sftqa_core.workflows.gallery import Prepared, gallery
 from sftqa_core.workflows.lookups import (
     add_upload,
     alias_rows,

@@ -32,6 +32,7 @@ from sftqa_core.records import (
     TrainSettings,
 )
 from sftqa_core.studies import config
+from sftqa_core.workflows.gallery import Prepared
 from sftqa_core.workflows.lookups import Trust
 from sftqa_core.workflows.study_reports import study_name
 from sftqa_core.workflows.tested.fact_stories import FactInRun
@@ -312,6 +313,11 @@ def workflows(
     module.prompt_preview = lambda model, form: ("<|user|>" + form.prompt, form.answer) if form.chat else (form.prompt, form.answer)
     module.add_upload, module.preview_upload, module.smaller_footprint = add_upload, preview_upload, smaller_footprint
     module.unreadable_results = lambda: []
+    lost = {"run": RUN, "change": "lost"}
+    module.gallery = lambda: (
+        Prepared("Do 60 examples suffice?", "cannot tell", "stand-in, in-domain", "60 examples reach *90%*.", "pages/how_much_data.py"),
+        Prepared("Which facts did it lose?", "", "stand-in", "Of 40, 3 are wrong.", "pages/results.py", lost),
+    )
     module.own_relations = sources.own_relations
     module.save_relations = sources.save_relations
     return module

@@ -42,9 +42,19 @@ def test_overview_shows_the_shipped_example_and_says_it_is_planted(explorer):
     assert "One run: 60 examples" in words(app)
     assert "In-domain mean over levels: 7% before, 42% after" in words(app)
     assert "It is no evidence about large models" in words(app)
-    assert [b.label for b in app.button] == ["Glossary", "Run it yourself in the Lab"]
+    assert [b.label for b in app.button] == ["Take away", "Glossary", "Run it yourself in the Lab"]
     studies = ["how-much-data", "which-data", "which-model", "what-moves", "what-if"]
-    assert [link.proto.page for link in app.get("page_link")] == ["memory", *studies]
+    assert [link.proto.page for link in app.get("page_link")] == ["results", "memory", *studies, "how-much-data", "results"]
+
+
+def test_overview_answers_what_people_ask(explorer):
+    """Each question opens its view; its verdict and the sentence of the results stand beside it, as plain text."""
+    app = explorer()
+    suffice, lost = app.get("page_link")[-2:]
+    assert (suffice.proto.label, lost.proto.label) == ("**Do 60 examples suffice?**", "**Which facts did it lose?**")
+    assert lost.proto.query_string == f"run={standin.RUN}&change=lost"
+    assert r"60 examples reach \*90%\*\. (stand\-in, in\-domain)" in words(app)
+    assert "cannot tell" in words(app)
 
 
 def test_overview_without_an_example_points_to_the_lab(explorer):

@@ -1,0 +1,104 @@
+"""Questions that people ask, each with the answer that the shipped results give in one sentence, and the view that shows it.
+
+Nothing is written down here but the questions: every answer is a finding of a shipped study, or is counted from the shipped example run and
+the shipped looks, with its n and interval. Where the results cannot tell, that is the answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from sftqa_core.errors import SftqaError
+from sftqa_core.records import STUDIES, Finding
+from sftqa_core.workflows.study_reports import KnownStudy, studies, study_report
+
+FOUND = {  # question that people ask -> kind of study, its recipe, how the finding's question begins
+    "Do 60 examples suffice?": ("amount", "", "Do 60 examples reach 95% of the best?"),
+    "Do unknown facts hurt?": ("level", "", "Does training on "),
+    "Does a little tuning make it know less?": ("shift", "", "Do facts fall to lower levels?"),
+    "Do models of one size know the same?": ("models", "", "Do they know different facts?"),
+    "Does SFTMix beat twice the epochs?": ("recipe", "sftmix", "Does SFTMix beat its control"),
+}
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A question, its answer, and the page (a script) with the address that shows it."""
+
+    question: str
+    verdict: str  # yes, no or cannot tell; empty where the question asks for a number
+    about: str  # model and domain
+    text: str  # one sentence, with n or interval
+    page: str
+    to: Mapping[str, str] = field(default_factory=dict)
+
+
+def gallery() -> tuple[Prepared, ...]:
+    """Every question that the shipped results answer. One whose result does not ship, or cannot be read, is left out."""
+    answers: list[Prepared] = []
+    shipped = [study for study in studies() if study.shipped]
+    for question, (kind, recipe, asked) in FOUND.items():
+        with contextlib.suppress(SftqaError, StopIteration):
+            answers.append(next(_found(question, shipped, kind, recipe, asked)))
+    for counted in (_lost, _unsaid):
+        with contextlib.suppress(SftqaError, StopIteration):
+            answers.append(counted())
+    return tuple(answers)
+
+
+def _found(question: str, shipped: list[KnownStudy], kind: str, recipe: str, asked: str) -> Iterator[Prepared]:
+    """Findings that answer it, first the one of the study's first model (or pair), in-domain where findings are by domain."""
+    for study in shipped:
+        if study.settings.kind == kind and (study.settings.recipe.name if study.settings.recipe else "") == recipe:
+            found = [finding for finding in study_report(study.settings).findings if finding.question.startswith(asked)]
+            yield from (_prepared(question, study, finding) for finding in found)
+
+
+def _prepared(question: str, study: KnownStudy, finding: Finding) -> Prepared:
+    to = {"study": study.name} | ({"model": study.settings.models[0]} if study.settings.kind in ("amount", "recipe") else {})
+    to |= {"recipe": study.settings.recipe.name} if study.settings.recipe else {}
+    return Prepared(question, finding.verdict, finding.about, finding.text, STUDIES[study.settings.kind].page, to)
+
+
+def _lost() -> Prepared:
+    """Facts that the newest shipped run answered before tuning and not after it (predictions are greedy: nothing changes by chance)."""
+    from sftqa_core.evaluation.intervals import wilson
+    from sftqa_core.training.runs import list_runs, read_run
+
+    listed = next(run for run in list_runs() if run.shipped)
+    run = read_run(listed.id)
+    right = run.predictions().pivot(index="fact_id", columns="stage", values="correct")
+    known = right[right["before"].astype(bool)]
+    lost, n = int((~known["after"].astype(bool)).sum()), len(known)
+    low, high = wilson(lost, n)
+    share = f"{lost / n:.1%} ({low:.1%} to {high:.1%})"
+    text = f"Of {n:,} test facts that it answered before, {lost:,} are wrong after {listed.n:,} examples: {share}."
+    return Prepared("Which facts did it lose?", "", listed.settings.model, text, "pages/results.py", {"run": run.id, "change": "lost"})
+
+
+def _unsaid() -> Prepared:
+    """How much of what the base model ranks first and does not say is said after the fewest examples that were looked at, beside the same
+    share of what it does not rank first. In-domain, over all seeds (evaluation/inside/knowledge_tables.py)."""
+    from sftqa_core.evaluation.inside import knowledge_tables
+    from sftqa_core.workflows.tested.insides import looks, read_looks, same_setting
+
+    shipped = [look for look in looks() if look.shipped and "knowledge" in look.measures and look.settings.levels is None]
+    fewest = min(shipped, key=lambda look: look.settings.n, default=None)
+    if fewest is None:
+        raise StopIteration
+    seeds = [look for look in shipped if same_setting(look) == same_setting(fewest)]
+    moves = knowledge_tables.named_moves(read_looks(seeds, ("knowledge",)))
+    moves = moves[moves["domain"] == "in"].set_index("move")
+    shares = [
+        f"{row['share']:.1%} ({row['low']:.1%} to {row['high']:.1%}) of {row['facts']:,.0f}"
+        for row in (moves.loc["activated"], moves.loc["control"])
+    ]
+    text = (
+        f"{fewest.settings.n:,} examples bring out {shares[0]} facts whose right answer it ranks first without saying it, and {shares[1]} "
+        "that it does not rank first."
+    )
+    return Prepared(
+        "What does it know but not say?", "", f"{fewest.settings.model}, in-domain", text, "pages/inside.py", {"run": fewest.name}
+    )
