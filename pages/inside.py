@@ -21,7 +21,7 @@ if problem := state.kept_problem():
 
 with panels.errors_shown():
     look_panel.in_short(looks, stamp)
-    look_panel.chapters(looks, stamp)
+    look_panel.chapters(name, looks, stamp)
     inside_picks.start_panel(name, looks[0].measures if looks else (), stamp)
 if looks:
     look_panel.command(looks)
