@@ -27,7 +27,7 @@ def test_a_run_is_told_whole():
     assert app.subheader[0].value == "Where did answers and weights move?"
     assert "after the question, the likeliest next token is another one for" in text
     assert "too few settings to tell \\(2 of 8 or more\\)" in text
-    assert "corrected for all that this chapter compares" in text
+    assert "corrected for all that a chapter compares" in text
     assert "3 more questions that these looks cannot answer" in [box.label for box in app.expander]
     assert len(app.get("plotly_chart")) == 10  # levels, lost and n at both prompts; runs; cells, modules, top
     table = app.dataframe[0].value

@@ -79,8 +79,8 @@ def _lost(drift: Drift) -> None:
     )
     st.caption(
         "Facts that the base model answers rightly, 95% intervals. Below each level: how many were lost | stayed right, means over seeds. "
-        "After a question a lost fact has another answer, so its distribution must have moved: "
-        "only statements, which no run was trained on, say more than that. More facts are lost at low levels: compare within a level."
+        "After a question a lost fact has another answer, so its distribution must have moved: only statements, which no run was trained "
+        "on, say more than that. More facts are lost at low levels: compare within a level."
     )
 
 
@@ -103,9 +103,9 @@ def _settings(drift: Drift) -> None:
         draw(figure, key="drift-runs", alt="Accuracy against KL, a point a run", of=drift)
         st.caption(
             f"A point a run: all {len(drift.runs):,} on this base model that were looked at; the pointer tells its seed and 95% intervals. "
-            "Colours: what it was trained on; signs: how many examples. Seeds of one setting are alike, so the sentence above counts them "
-            "as one, and only settings that differ from this one in nothing but the number of examples and their levels. The paper reports "
-            "lower accuracy with higher KL."
+            "Colours: what it was trained on; signs: how many examples. Sentences count the seeds of a setting as one, as they are alike, "
+            "and only settings that differ from this one in nothing but the number of examples and their levels. The paper reports lower "
+            "accuracy with higher KL."
         )
 
 

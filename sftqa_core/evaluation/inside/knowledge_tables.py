@@ -347,10 +347,11 @@ def _enough(answered: Sequence[dict[Any, Any]], change: Compared | None) -> list
     few, many = rows[0], rows[-1]
     text = f"Of the facts that the base model knows, {few['n']:,} examples get {_share(few, 'answered', 'low', 'high')} answered, "
     text += f"{many['n']:,} get {_share(many, 'answered', 'low', 'high')}"
+    number, doubt = Sentence(f"{text}.", Weight.NUMBER), "Whether more examples get more of the known facts answered"
     if change is None:
-        return [Sentence(f"{text}. Whether more examples get more: too few facts in common to tell.", Weight.OPEN)]
+        return [number, Sentence(f"{doubt}: too few facts in common to tell.", Weight.OPEN)]
     if not change.side:
-        return [compared(0, f"{text}. Whether more examples get more: cannot tell, {_apart(change)}.")]
+        return [number, compared(0, f"{doubt}: cannot tell, {_apart(change)}.")]
     return [compared(1, f"{text}: {'more' if change.side > 0 else 'fewer'}, {_apart(change)}.")]
 
 

@@ -14,7 +14,7 @@ from sftqa_core.evaluation.intervals import ALPHA
 
 INTERVALS = (
     "Intervals are 95%, each for its number alone. Words that compare (more, less, rises, helps) follow wider ones, corrected for all that "
-    'this chapter compares: "cannot tell" may stand beside an interval that leaves out 0.'
+    'a chapter compares: "cannot tell" may stand beside an interval that leaves out 0.'
 )
 Ends = tuple[float, float]
 
