@@ -67,7 +67,7 @@ def _level_axis(figure: go.Figure, ticks: Mapping[str, str]) -> None:
 
 def lost_figure(lost_and_kept: pd.DataFrame, kind: str, labels: Sequence[str], height: int = 340) -> go.Figure:
     """Mean KL of facts that were right before: those that stayed right and those that were lost, by level, with 95% intervals; their
-    numbers stand below each level, lost first. Hollow with fewer than 30."""
+    numbers stand below each level, lost first. Hollow and without an interval with fewer than 30."""
     figure = style.canvas(height, y_title="KL, nats", below=58)
     rows = style.rows_with(lost_and_kept, kind=kind)
     places = {name: at for at, name in enumerate((*labels, "all"))}
@@ -86,8 +86,9 @@ def lost_figure(lost_and_kept: pd.DataFrame, kind: str, labels: Sequence[str], h
 
 
 def _lost_words(row: Mapping[Any, Any], outcome: str, name: str) -> str:
-    mean = _nats(*(row[f"kl_{outcome}{end}"] for end in ("", "_low", "_high")))
-    words = f"<b>{style.plain(row['level'])}, {name}</b><br>{mean} nats, {row[outcome]:,.0f} facts"
+    mean, low, high = (row[f"kl_{outcome}{end}"] for end in ("", "_low", "_high"))
+    told = f"{mean:.3f}" if low != low else _nats(mean, low, high)
+    words = f"<b>{style.plain(row['level'])}, {name}</b><br>{told} nats, {row[outcome]:,.0f} facts"
     if row["difference"] == row["difference"]:
         words += f"<br>lost less kept: {signed(row['difference'], 3)} (95%: {signed(row['low'], 3)} to {signed(row['high'], 3)})"
     return words + style.too_few(row[outcome])

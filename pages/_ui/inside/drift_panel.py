@@ -79,6 +79,7 @@ def _lost(drift: Drift) -> None:
     )
     st.caption(
         "Facts that the base model answers rightly, 95% intervals. Below each level: how many were lost | stayed right, means over seeds. "
+        "Hollow: fewer than 30, too few for an interval. "
         "After a question a lost fact has another answer, so its distribution must have moved: only statements, which no run was trained "
         "on, say more than that. More facts are lost at low levels: compare within a level."
     )

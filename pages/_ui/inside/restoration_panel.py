@@ -202,7 +202,7 @@ def _own(own: pd.DataFrame, look: Look, stamp: Hashable) -> None:
     draw(figure, key="restored-own", alt="Training examples answered rightly, by level and share put back", of=stamp)
     st.caption(
         "Put back by relative change; bars are 95% intervals, hollow: fewer than 30 examples. "
-        f"Crosses: {paper}; each level was trained on alone there, here n = {size:,}."
+        f"Crosses: {paper}; each level was trained on alone there. Drawn is n = {size:,}."
     )
 
 

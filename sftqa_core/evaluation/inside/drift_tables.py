@@ -113,7 +113,7 @@ class Drift:
     @cached_property
     def lost_and_kept(self) -> pd.DataFrame:
         """LOST_AND_KEPT: facts (right before), lost and kept (facts, means over seeds), mean KL of both and the difference, each with low
-        and high (95%): of both domains together, each level and all. Differences are null with fewer than 30 facts on either side."""
+        and high (95%): of both domains together, each level and all. Intervals of fewer than 30 facts are null, and so are differences."""
         rows = []
         for kind, facts in self.facts.items():
             for label in (*self.labels, EVERY):
@@ -239,7 +239,7 @@ def _lost_and_kept(facts: pd.DataFrame) -> dict[str, float]:
     means, draws = {}, _lost_draws(facts)
     for at, (name, count) in enumerate(told.items()):
         means[name] = facts[f"kl_{name}"].sum() / count if count else np.nan
-        ends = percentiles(draws[:, at][~np.isnan(draws[:, at])]) if count else (np.nan, np.nan)
+        ends = percentiles(draws[:, at]) if count >= LEAST else (np.nan, np.nan)
         told = {**told, f"kl_{name}": means[name], f"kl_{name}_low": ends[0], f"kl_{name}_high": ends[1]}
     if min(lost, kept) < LEAST:
         return {**told, "difference": np.nan, "low": np.nan, "high": np.nan}
