@@ -7,7 +7,8 @@ from pages._ui.inside import inside_picks, look_panel
 
 st.title("Inside")
 st.caption(
-    "Accuracy tells that something changed. This tells what: in the answers, in the weights, and in what the model knows without saying."
+    "Accuracy tells that something changed. This tells what, a chapter each: how far answers moved and which weights did it, what putting "
+    "them back does, what the model knows and does not say, and how it learned."
 )
 
 with panels.errors_shown():
@@ -21,7 +22,7 @@ if problem := state.kept_problem():
 
 with panels.errors_shown():
     look_panel.in_short(looks, stamp)
-    look_panel.chapters(looks, stamp)
+    look_panel.chapters(name, looks, stamp)
     inside_picks.start_panel(name, looks[0].measures if looks else (), stamp)
 if looks:
     look_panel.command(looks)

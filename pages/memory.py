@@ -15,6 +15,7 @@ from pages._ui.runs.job_panel import job_panel
 from pages._ui.wording import NOTE_HELP, sentence
 
 st.title("Memory")
+st.caption("Known means here: completed statements name the right answer. How often they do is the memory score R, in levels.")
 
 with panels.errors_shown():
     if not resources.models():

@@ -14,6 +14,7 @@ from sftqa_core.figures.model_comparison import ranks_figure
 settings, report, tables = study_panels.study_head("models", "Several models probed on the same facts and tuned on the same examples.")
 
 st.subheader("What they know before tuning", anchor=False)
+st.caption("Known means here: completed statements name the right answer, by memory level.")
 model_panels.shares(tables, settings.scheme.labels)
 left, right = st.columns([2, 3], gap="large")
 with left:

@@ -15,7 +15,7 @@ from sftqa_core.records import TrainSettings
 
 SHARES = frozenset((
     "accuracy", "other_accuracy", "low", "high", "share", "relative", "smallest", "moved", "same_level", "best", "shown_share", "forgotten",
-    "learned",
+    "learned", "known", "known_low", "known_high", "said", "other",
 ))  # fmt: skip
 POINTS = frozenset(("difference", "diff_low", "diff_high", "excess", "excess_low", "excess_high"))
 COUNTS = frozenset(("n", "facts", "asked", "seeds", "least", "examples", "shots", "none"))

@@ -42,7 +42,7 @@ STEPS = {  # a job's kind -> its phases, in order
     "pretrain": ("preparing the corpus", "pre-training"),
 }
 TERMS = {  # the glossary: a term, what it means, and in [...] what a page says more where it knows its own numbers
-    "Activated": "a fact that the base model knew and did not say, and that the tuned model knows and says.",
+    "Activated": "a fact whose right answer the base model ranked first and did not say, and that the tuned model ranks first and says.",
     "Adaptive probe": "a probe that draws fewer completions where a fact's level is clear early.",
     "Answers (settled, torn, rival, vague)": "what a fact's completions say. Settled: one answer leads, and it is correct; rival: one "
     "leads, and it is wrong; torn: two share most completions; vague: many different ones.",
@@ -69,9 +69,12 @@ TERMS = {  # the glossary: a term, what it means, and in [...] what a page says 
     "Holm": "Holm's correction: p-values are raised for the number of comparisons made at once, so that chance finds are rare among all. "
     "Bonferroni's does the same for intervals.",
     "In-domain": "relations that runs are tuned on by default; their other facts are tested. **Out-of-domain**: other relations.",
-    "K": "the share of a fact's wrong answers that the model finds less likely than the right one. It knows a fact whose K is 1.",
+    "K": "the share of a fact's wrong answers that the model finds less likely than the right one. At K = 1 the right one ranks first.",
     "k-shot": "the base model with k answered questions in front of each question, and no tuning.[ Here: k = {shots}.]",
     "Kappa": "how well two ways of measuring agree on levels (Cohen's, linear weights): 1 is full agreement, 0 what chance would give.",
+    "Known": "on Memory, in the Lab and in studies by memory level: the lowest level is not known, a higher one is known better; so for "
+    "learning curves, where known is all above the lowest. In Inside's chapter on what a model knows and does not say, on Compare and on a "
+    "fact's page: the right answer ranks first among wrong ones (K = 1). A question answered rightly is called answered, or said.",
     "KL divergence": "how far one distribution of the next token lies from another, in nats: 0 where they are the same, 1 where the tuned "
     "model's tokens are on average e times as probable as they were.",
     "Likelihood": "a level estimated from the probability of the answer as the next words, without drawing completions.",

@@ -11,6 +11,7 @@ from sftqa_core.cli.commands import checked, leased
 from sftqa_core.cli.setting_options import add_settings, given
 from sftqa_core.cli.text import Console, table
 from sftqa_core.errors import SettingsError
+from sftqa_core.evaluation.inside.sentences import INTERVALS
 from sftqa_core.records import MEASURES, InsideSettings
 from sftqa_core.records.amounts import span
 from sftqa_core.records.inside import FLAGS
@@ -20,7 +21,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """`sftqa inside RUN`."""
     parser.add_argument("run", nargs="?", metavar="RUN", help="a run's name, as 'sftqa runs' lists it, or a cell's (sftqa compare --cells)")
     for measure, flag in FLAGS.items():
-        parser.add_argument(flag, action="store_true", help=f"{MEASURES[measure].lower()}; without one of these all four")
+        parser.add_argument(flag, action="store_true", help=f"{measure}: {MEASURES[measure].lower()}; without one of these all four")
     add_settings(parser, InsideSettings)
     parser.add_argument("--tables", metavar="FOLDER", help="also write every table as Parquet into this folder, which must not exist")
 
@@ -74,8 +75,9 @@ def as_text(result: dict[str, Any]) -> str:
     """What the command prints."""
     if "looks" in result:
         rows = [(look["run"], ", ".join(look["measures"]), "shipped" if look["shipped"] else "") for look in result["looks"]]
-        return table(("run", "measures", ""), rows) if rows else "No run was looked at yet. Run: sftqa inside RUN"
+        named = ", ".join(f"{measure} {flag}" for measure, flag in FLAGS.items())
+        return f"{table(('run', 'measures', ''), rows)}\n\nOptions: {named}" if rows else "No run was looked at yet. Run: sftqa inside RUN"
     lines = [f"{result['run']}: {result['facts']:,} test facts. {result['made']}"]
     for measure, words in result["words"].items():
-        lines += ["", f"{MEASURES[measure]}:", *(f"  {sentence}" for sentence in words)]
-    return "\n".join([*lines, *(["", "Tables:", *result["tables"]] if "tables" in result else [])])
+        lines += ["", f"{MEASURES[measure]} ({measure}, {FLAGS[measure]}):", *(f"  {sentence}" for sentence in words)]
+    return "\n".join([*lines, "", INTERVALS, *(["", "Tables:", *result["tables"]] if "tables" in result else [])])

@@ -22,6 +22,7 @@ _RANKINGS = {  # a measure -> what the chart calls it, colour, sign
     "shuffled": ("the same, dealt out by chance", MODEL_COLOURS[1], "diamond"),
     "absolute": ("size of the change", MODEL_COLOURS[2], "square"),
 }
+SETTINGS_NAMED = 8  # in a legend
 _APART = 0.12  # between what stands side by side at a level
 
 
@@ -44,7 +45,7 @@ def levels_figure(by_level: pd.DataFrame, kind: str, labels: Sequence[str], heig
             x=xs, y=[row["median"] for row in rows], mode="markers", hoverinfo="skip", showlegend=False,
             marker={"size": 15, "symbol": "line-ew", "line": {"color": colour, "width": 2}},
         )  # fmt: skip
-    _level_axis(figure, places)
+    _level_axis(figure, {name: f"<b>{style.plain(name)}</b>" for name in places})
     return figure
 
 
@@ -58,30 +59,36 @@ def _nats(value: float, low: float, high: float) -> str:
     return f"{value:.3f} (95%: {low:.3f} to {high:.3f})"
 
 
-def _level_axis(figure: go.Figure, places: Mapping[str, int]) -> None:
-    names = [f"<b>{style.plain(name)}</b>" for name in places]
-    figure.update_xaxes(tickvals=list(places.values()), ticktext=names, range=[-0.5, len(places) - 0.5], showgrid=False)
+def _level_axis(figure: go.Figure, ticks: Mapping[str, str]) -> None:
+    """Levels from the left to the right, each with its tick."""
+    figure.update_xaxes(tickvals=list(range(len(ticks))), ticktext=list(ticks.values()), range=[-0.5, len(ticks) - 0.5], showgrid=False)
     figure.update_yaxes(rangemode="tozero")
 
 
-def lost_figure(lost_and_kept: pd.DataFrame, kind: str, labels: Sequence[str], height: int = 320) -> go.Figure:
-    """Mean KL of facts that were right before: those that stayed right and those that were lost, by level. Hollow with fewer than 30."""
-    figure = style.canvas(height, y_title="KL, nats")
+def lost_figure(lost_and_kept: pd.DataFrame, kind: str, labels: Sequence[str], height: int = 340) -> go.Figure:
+    """Mean KL of facts that were right before: those that stayed right and those that were lost, by level, with 95% intervals; their
+    numbers stand below each level, lost first. Hollow and without an interval with fewer than 30."""
+    figure = style.canvas(height, y_title="KL, nats", below=58)
     rows = style.rows_with(lost_and_kept, kind=kind)
     places = {name: at for at, name in enumerate((*labels, "all"))}
     for at, (outcome, (name, colour, sign)) in enumerate(_OUTCOMES.items()):
         known = [row for row in rows if row[outcome] > 0]
+        values, lows, highs = ([row[f"kl_{outcome}{end}"] for row in known] for end in ("", "_low", "_high"))
         figure.add_scatter(
-            name=name, x=[places[row["level"]] + _APART * (2 * at - 1) for row in known], y=[row[f"kl_{outcome}"] for row in known],
+            name=name, x=[places[row["level"]] + _APART * (2 * at - 1) for row in known], y=values,
             mode="markers", showlegend=True, text=[_lost_words(row, outcome, name) for row in known],
-            marker={"size": 9, "color": colour, "symbol": style.signs(sign, (row[outcome] for row in known))}, **style.POINTED,
+            marker={"size": 9, "color": colour, "symbol": style.signs(sign, (row[outcome] for row in known))},
+            error_y=style.error_bars(values, lows, highs, colour), **style.POINTED,
         )  # fmt: skip
-    _level_axis(figure, places)
+    counts = {row["level"]: f"<br>{row['lost']:,.0f} | {row['kept']:,.0f}" for row in rows}
+    _level_axis(figure, {name: f"<b>{style.plain(name)}</b>{counts.get(name, '')}" for name in places})
     return figure
 
 
 def _lost_words(row: Mapping[Any, Any], outcome: str, name: str) -> str:
-    words = f"<b>{style.plain(row['level'])}, {name}</b><br>{row[f'kl_{outcome}']:.3f} nats, {row[outcome]:,.0f} facts"
+    mean, low, high = (row[f"kl_{outcome}{end}"] for end in ("", "_low", "_high"))
+    told = f"{mean:.3f}" if low != low else _nats(mean, low, high)
+    words = f"<b>{style.plain(row['level'])}, {name}</b><br>{told} nats, {row[outcome]:,.0f} facts"
     if row["difference"] == row["difference"]:
         words += f"<br>lost less kept: {signed(row['difference'], 3)} (95%: {signed(row['low'], 3)} to {signed(row['high'], 3)})"
     return words + style.too_few(row[outcome])
@@ -114,19 +121,37 @@ def _amount_words(row: Mapping[Any, Any]) -> str:
     return f"{about}<br>{row['facts']:,} facts, {style.counted(row['seeds'], 'seed')}" + style.too_few(row["facts"])
 
 
-def runs_figure(runs: pd.DataFrame, level: str, height: int = 320) -> go.Figure:
-    """A point a run: its published KL at statements and its accuracy, both at facts of the highest level."""
-    figure = style.canvas(height, x_title="KL at statements, nats", y_title=f"accuracy on {style.plain(level)}", percent="y", legend=False)
-    words = [
-        f"<b>{style.plain(row.name)}</b><br>n = {row.n:,}, trained on {style.plain(row.trained)}, seed {row.seed}"
-        f"<br>KL {row.kl10:.3f} ({row.facts:,} facts), accuracy {row.accuracy:.1%}"
-        for row in runs.itertuples(index=False)
-    ]
-    figure.add_scatter(
-        x=runs["kl10"].tolist(), y=runs["accuracy"].tolist(), mode="markers", text=words, showlegend=False,
-        marker={"size": 9, "color": MODEL_COLOURS[0], "symbol": style.signs("circle", runs["facts"])}, **style.POINTED,
-    )  # fmt: skip
+def runs_figure(runs: pd.DataFrame, level: str, labels: Sequence[str], height: int = 340) -> go.Figure:
+    """A point a run: its published KL at statements and its accuracy, both at facts of the highest level. Colours are training levels,
+    signs numbers of examples; the legend names both, of more than SETTINGS_NAMED settings the training levels alone."""
+    figure = style.canvas(height, x_title="KL at statements, nats", y_title=f"accuracy on {style.plain(level)}", percent="y")
+    rows = runs.sort_values(["trained", "n"], kind="stable").to_dict("records")
+    own = dict(zip(labels, style.level_colours(len(labels)), strict=True))
+    trained, sizes = (list(dict.fromkeys(row[name] for row in sorted(rows, key=lambda row: row["n"]))) for name in ("trained", "n"))
+    others = {name: MODEL_COLOURS[at % len(MODEL_COLOURS)] for at, name in enumerate(name for name in trained if name not in own)}
+    settings = list(dict.fromkeys((row["trained"], row["n"]) for row in rows))
+    named: set[str] = set()
+    for name, n in settings:
+        some, colour = [row for row in rows if (row["trained"], row["n"]) == (name, n)], (own | others)[name]
+        every = len(settings) <= SETTINGS_NAMED
+        figure.add_scatter(
+            name=style.plain(f"{name}, n = {n:,}" if every else name), legendgroup=f"{name}, {n}" if every else name, mode="markers",
+            x=[row["kl10"] for row in some], y=[row["accuracy"] for row in some], showlegend=every or name not in named,
+            text=[_run_words(row) for row in some], **style.POINTED,
+            marker={
+                "size": 9, "color": colour,
+                "symbol": style.signs(MODEL_SIGNS[sizes.index(n) % len(MODEL_SIGNS)], (row["facts"] for row in some)),
+            },
+        )  # fmt: skip
+        named.add(name)
     return figure
+
+
+def _run_words(row: Mapping[Any, Any]) -> str:
+    head = f"<b>n = {row['n']:,}, trained on {style.plain(row['trained'])}, seed {row['seed']}</b><br>{style.plain(row['name'])}"
+    accuracy = style.interval_words(row["accuracy"], row["accuracy_low"], row["accuracy_high"])
+    kl = f"KL {_nats(row['kl10'], row['kl10_low'], row['kl10_high'])}, {row['facts']:,} facts{style.too_few(row['facts'])}"
+    return f"{head}<br>{kl}<br>accuracy {accuracy}, {row['asked']:,} facts"
 
 
 def update_figure(modules: pd.DataFrame) -> go.Figure:

@@ -24,7 +24,10 @@ _LOOKS = {  # way -> colour, sign, dash; controls by chance are dotted
 _DOMAIN_LOOKS = {"in": (MODEL_COLOURS[0], "circle"), "out": (MODEL_COLOURS[3], "square")}
 _APART = 0.13  # of the room of one share: the ways side by side, so that their bars do not cover each other
 _SPREAD = 0.6  # the same at a level
-_DEEPEST = -0.16  # a loss below is drawn there: the few points of the small shares would be flat beside it
+_DEEPEST = -0.16  # a loss below is an arrow at the lower edge: the few points of the small shares would be flat beside it
+_OWN_SHARES = (MODEL_COLOURS[0], MODEL_COLOURS[1], "#3f76bf")  # of the shares put back, from none on
+_NO_LEVEL = "level not known"
+_OWN_SIGNS = ("circle", "diamond", "square")
 
 
 def shares_figure(
@@ -39,16 +42,18 @@ def shares_figure(
     """Change of accuracy against the tuned model, in points, by the share put back, a line for each way: `curve` as
     restoration_tables.curve makes it, `names` of the ways, `chosen` by way the share that dev facts choose, which has a larger sign.
 
-    Bars are 95% intervals of the paired difference; what lies too deep stands at the lower edge, an arrow. `reference` (train, share,
-    accuracy): published lines, each against its own share 0.
+    Bars are 95% intervals of the paired difference, all of them inside the chart; a loss of more than 16 points is an arrow at the lower
+    edge instead, without a bar. `reference` (train, share, accuracy): published lines, each against its own share 0, cut there, too.
     """
     rows = style.rows_with(curve, "difference", domain=domain, level=level)
     shares = sorted({row["share"] for row in rows} | {0.0})
     figure = style.canvas(height, x_title="share of the parameters put back", y_title="points", below=48)
-    for train, line in _published(reference, shares).items():
+    beside = _published(reference, shares)
+    floor = _floor(rows, [value for line in beside.values() for value in line.values()])
+    for train, line in beside.items():
         named = {"name": f"five training levels{style.PUBLISHED}", "legendgroup": "published"}
         figure.add_scatter(
-            x=[shares.index(share) for share in line], y=[100 * max(value, _DEEPEST) for value in line.values()], mode="lines", **named,
+            x=[shares.index(share) for share in line], y=[100 * max(value, floor) for value in line.values()], mode="lines", **named,
             line={"color": style.GREY, "width": 1, "dash": "dash"}, showlegend=train == 0, legendrank=1000,
             text=[f"<b>trained on L{train}{style.PUBLISHED}</b><br>{share:.0%}: {points(value)} points" for share, value in line.items()],
             **style.POINTED,
@@ -59,9 +64,9 @@ def shares_figure(
             continue
         colour, sign, dash = _LOOKS[way]
         deep = [row["difference"] < _DEEPEST for row in own]
-        ys = [100 * max(row["difference"], _DEEPEST) for row in own]
-        lows = [y if down else 100 * max(row["low"], _DEEPEST) for row, down, y in zip(own, deep, ys, strict=True)]
-        highs = [y if down else 100 * row["high"] for row, down, y in zip(own, deep, ys, strict=True)]
+        ys, lows, highs = (
+            [100 * (floor if down else row[end]) for row, down in zip(own, deep, strict=True)] for end in ("difference", "low", "high")
+        )
         signs = ["arrow-down" if down else each for down, each in zip(deep, style.signs(sign, (row["least"] for row in own)), strict=True)]
         figure.add_scatter(
             name=style.plain(name), x=[shares.index(row["share"]) + (at - 1.5) * _APART for row in own], y=ys, mode="lines+markers",
@@ -71,8 +76,16 @@ def shares_figure(
         )  # fmt: skip
     figure.add_hline(y=0, line={"width": 1, "color": style.GREY})
     figure.update_xaxes(tickvals=list(range(len(shares))), ticktext=[f"{share:.0%}" for share in shares], range=[-0.5, len(shares) - 0.5])
-    beside = [value for line in _published(reference, shares).values() for value in line.values()]
-    return _scaled(figure, [*(end for row in rows for end in (row["low"], row["high"])), *beside])
+    highest = max([*(row["high"] for row in rows), *(value for line in beside.values() for value in line.values())], default=0)
+    figure.update_yaxes(range=[100 * min(-0.03, 1.06 * floor), 100 * max(0.03, 1.06 * highest)])  # 3 points each way at least
+    return figure
+
+
+def _floor(rows: Sequence[Mapping[Any, Any]], beside: Sequence[float]) -> float:
+    """The lowest value that the chart of the shares shows: the ends of all intervals of what is not too deep, and where arrows stand."""
+    shallow = [row["low"] for row in rows if row["difference"] >= _DEEPEST]
+    edge = [_DEEPEST] if len(shallow) < len(rows) else []
+    return min([0.0, *shallow, *edge, *(max(value, _DEEPEST) for value in beside)])
 
 
 def levels_figure(
@@ -103,7 +116,7 @@ def levels_figure(
 
 def blocks_figure(blocks: pd.DataFrame, names: Mapping[str, str], height: int = 320) -> go.Figure:
     """Change of accuracy with a block of layers put back wholly, both domains side by side: `blocks` as restoration_tables.blocks makes it,
-    `names` of the blocks in their order. Intervals are corrected for all of them together."""
+    `names` of the blocks in their order. Bars are 95% intervals."""
     rows = style.rows_with(blocks, "difference")
     shown = [block for block in names if any(row["block"] == block for row in rows)]
     ticks = [style.wrapped(names[block]) for block in shown]
@@ -125,6 +138,46 @@ def blocks_figure(blocks: pd.DataFrame, names: Mapping[str, str], height: int = 
     return figure
 
 
+def own_figure(own: pd.DataFrame, labels: Sequence[str], published: pd.DataFrame | None = None, height: int = 340) -> go.Figure:
+    """How many of a run's own training examples are answered rightly, by their memory level before tuning and the share put back: `own` as
+    restoration_tables.own makes it, with 95% intervals; `published` (train, share, accuracy) of runs on one level each, as crosses."""
+    rows = [{**row, "level": row["level"] if isinstance(row["level"], str) else _NO_LEVEL} for row in own.to_dict("records")]
+    places = [name for name in (*labels, _NO_LEVEL) if any(row["level"] == name for row in rows)]
+    shares = sorted({row["share"] for row in rows})
+    ticks = [f"<b>{style.plain(name)}</b>" if name in labels else style.wrapped(name) for name in places]
+    figure = style.canvas(height, x_title="memory level before tuning", y_title="answered rightly", percent="y", below=62)
+    shifts = {share: 0.22 * (at - (len(shares) - 1) / 2) for at, share in enumerate(shares)}
+    for at, share in enumerate(shares):
+        some = [row for row in rows if row["share"] == share]
+        values, lows, highs = ([row[end] for row in some] for end in ("accuracy", "low", "high"))
+        colour = _OWN_SHARES[at % len(_OWN_SHARES)]
+        figure.add_scatter(
+            name=f"{share:.0%} put back" if share else "nothing put back", mode="markers", showlegend=True,
+            x=[places.index(row["level"]) + shifts[share] for row in some], y=values,
+            error_y=style.error_bars(values, lows, highs, colour), text=[_own_words(row) for row in some], **style.POINTED,
+            marker={"color": colour, "size": 9, "symbol": style.signs(_OWN_SIGNS[at % len(_OWN_SIGNS)], (row["facts"] for row in some))},
+        )  # fmt: skip
+    beside = published.to_dict("records") if published is not None else []
+    if beside := [row for row in beside if row["share"] in shifts and row["train"] in places]:
+        figure.add_scatter(
+            name=f"LLaMA-3-8B{style.PUBLISHED}", x=[places.index(row["train"]) + shifts[row["share"]] for row in beside],
+            y=[row["accuracy"] for row in beside], mode="markers", showlegend=True,
+            marker={"color": style.GREY, "size": 8, "symbol": "x-thin", "line": {"color": style.GREY, "width": 1.5}},
+            text=[
+                f"<b>trained on {row['train']}, {row['share']:.0%} put back{style.PUBLISHED}</b><br>{row['accuracy']:.1%}" for row in beside
+            ], **style.POINTED,
+        )  # fmt: skip
+    figure.update_xaxes(tickvals=list(range(len(places))), ticktext=ticks, range=[-0.5, max(1, len(places)) - 0.5], showgrid=False)
+    figure.update_yaxes(range=[-0.03, 1.03], tickvals=[0, 0.25, 0.5, 0.75, 1])
+    return figure
+
+
+def _own_words(row: Mapping[Any, Any]) -> str:
+    head = f"<b>{style.plain(row['level'])}, {row['share']:.0%} put back</b>"
+    answered = style.interval_words(row["accuracy"], row["low"], row["high"])
+    return f"{head}<br>{answered}<br>{style.counted(row['facts'], 'example')}{style.too_few(row['facts'])}"
+
+
 def _published(reference: pd.DataFrame | None, shares: Sequence[float]) -> dict[int, dict[float, float]]:
     """By training level, a number: share -> what it changes against share 0."""
     if reference is None or not len(reference):
@@ -134,13 +187,6 @@ def _published(reference: pd.DataFrame | None, shares: Sequence[float]) -> dict[
         line = dict(zip(own["share"], own["accuracy"], strict=True))
         lines[at] = {share: line[share] - line[0.0] for share in shares if share in line}
     return lines
-
-
-def _scaled(figure: go.Figure, ends: Sequence[float]) -> go.Figure:
-    """A little more than the intervals, 3 points each way at least."""
-    lowest, highest = max(_DEEPEST, min(ends, default=0)), max(ends, default=0)
-    figure.update_yaxes(range=[100 * min(-0.03, 1.06 * lowest), 100 * max(0.03, 1.06 * highest)])
-    return figure
 
 
 def _words(row: dict[Any, Any], name: str, chosen: bool) -> str:

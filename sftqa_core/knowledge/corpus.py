@@ -2,7 +2,7 @@
 
 One sentence a document. A fact with 20 exposures stands in 20 sentences, each from one of its relation's seen
 templates; a contested fact names its rival in some of them. Facts that carry question-and-answer text ("carriers")
-teach the form of a question, rarely that of an answer: without any, 60 examples do not activate what was learnt.
+teach the form of a question, rarely that of an answer: without any, 60 examples do not activate what was learned.
 """
 
 import math

@@ -59,7 +59,7 @@ class Objective(Record):
         """The loss as a function (model, batch, answer_tokens) -> scalar; None: the model's own. `loaded` is the base model.
 
         Called once a process. A batch has int64 tensors [examples, tokens] input_ids, attention_mask and labels, and `columns`; labels
-        are encoding.IGNORED where nothing is learnt. It may be part of a step's batch (micro-batches, several processes), and
+        are encoding.IGNORED where nothing is learned. It may be part of a step's batch (micro-batches, several processes), and
         `answer_tokens` counts the labels of all of that: a sum over its own answer tokens divided by `answer_tokens` adds up to the
         same step however the batch was divided. A part without labels must give 0 and depend on the trained parameters all the same.
         """

@@ -54,18 +54,21 @@ def test_without_a_run_it_lists_what_was_looked_at(capsys, monkeypatch, tmp_path
     pieces = dict.fromkeys(("answers", "drift"), Piece(tmp_path, {}, "made"))
     kept = KeptLook("f", ("cell:s0",), look.settings, look.labels, "base", "source", True, pieces)
     monkeypatch.setattr(workflows, "looks", lambda: [kept])
-    assert run(capsys).splitlines()[-1].split() == ["cell:s0", "drift", "shipped"]
+    lines = run(capsys).splitlines()
+    assert lines[-3].split() == ["cell:s0", "drift", "shipped"]
+    assert lines[-1] == "Options: drift --kl, restoration --restore, knowledge --k, curves --curves"
     assert json.loads(run(capsys, "--json")) == {"looks": [{"run": "cell:s0", "measures": ["drift"], "shipped": True}]}
 
 
 def test_flags_ask_for_measures_and_words_come_out(taken, capsys):
-    """Every sentence under its measure."""
+    """Every sentence under its measure, what came out first; which intervals they have."""
     text = run(capsys, "cell:s0", "--kl", "--k", "--wrong", "4", "--statements", "20")
     assert [(asked.measures, asked.wrong, asked.statements) for asked in taken] == [(("drift", "knowledge"), 4, 20)]
     lines = text.splitlines()
     assert "160 test facts" in lines[0]
-    at = lines.index("Where answers and weights moved:")
-    assert lines[at + 1].startswith("  In-domain: after the question")
+    at = lines.index("Where answers and weights moved (drift, --kl):")
+    assert lines[at + 1].startswith("  Answers to questions moved more than statements")
+    assert lines[-1].startswith("Intervals are 95%, each for its number alone.")
 
 
 def test_tables_are_written_into_a_new_folder_only(taken, capsys, tmp_path):

@@ -87,7 +87,7 @@ def write_checkpoint(name: str, folder: Path) -> Path:
 
 @cache
 def tokenizer_of(words: str, start: bool, pad: str | None) -> PreTrainedTokenizerFast:
-    """Some 400 tokens, learnt from the statements and questions that are asked."""
+    """Some 400 tokens, learned from the statements and questions that are asked."""
     named = {name: token for name, token in (("bos_token", BOS if start else None), ("pad_token", pad)) if token}
     if words in ("bytes", "qwen"):
         tokenizer = byte_level_tokenizer(_texts(), 420, eos_token=END, **named)

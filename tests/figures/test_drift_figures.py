@@ -31,13 +31,17 @@ def test_levels_have_means_with_intervals_and_medians(drift):
 
 
 def test_lost_and_kept_stand_side_by_side_and_few_are_hollow(drift):
-    """27 lost facts are hollow and have no difference; 53 kept ones are filled."""
+    """27 lost facts are hollow, without interval or difference; 53 kept ones are filled; their numbers stand below the level."""
     figure = inside_drift.lost_figure(drift.lost_and_kept, "questions", LABELS)
     kept, lost = figure.data
     assert (kept.name, lost.name) == ("stayed right", "lost")
     assert (kept.y[0], lost.y[0]) == pytest.approx((1.0, 2.5), abs=0.05)
     assert (kept.marker.symbol[0], lost.marker.symbol[0]) == ("circle", "triangle-down-open")
     assert lost.text[0].endswith("27 facts<br>too few facts to tell")
+    assert min(kept.error_y.array) > 0
+    assert np.isnan(lost.error_y.array).all()
+    assert ("(95%: " in kept.text[0], "(95%: " in lost.text[0]) == (True, False)
+    assert figure.layout.xaxis.ticktext == ("<b>L0</b>", "<b>L1</b><br>27 | 53", "<b>all</b><br>27 | 53")
     assert "lost less kept" not in kept.text[0]
 
 
@@ -50,12 +54,26 @@ def test_amounts_are_lines_by_training_level(drift):
     assert line.line.color == inside_drift.style.level_colours(2)[0]
 
 
-def test_each_run_is_a_point(drift):
-    """KL as published against accuracy on the highest level."""
-    (points,) = inside_drift.runs_figure(drift.runs, "L1").data
-    assert len(points.x) == 4
-    assert list(points.y) == pytest.approx([53 / 80] * 4)
-    assert points.x[3] == pytest.approx(4 * points.x[0], rel=0.05)
+def test_each_run_is_a_point_of_its_setting(drift):
+    """KL as published against accuracy on the highest level; a name for each setting, its colour that of the training level."""
+    few, many = inside_drift.runs_figure(drift.runs, "L1", LABELS).data
+    assert [trace.name for trace in (few, many)] == ["L0, n = 60", "L0, n = 240"]
+    assert {trace.marker.color for trace in (few, many)} == {inside_drift.style.level_colours(2)[0]}
+    assert (few.marker.symbol[0], many.marker.symbol[0]) == ("circle", "square")
+    assert [*few.y, *many.y] == pytest.approx([53 / 80] * 4)
+    assert many.x[0] == pytest.approx(4 * few.x[0], rel=0.05)
+    assert few.text[0].startswith("<b>n = 60, trained on L0, seed 0</b><br>run-60-(0,)-0<br>KL 0.0")
+    assert few.text[0].endswith("80 facts<br>accuracy 66.2% (95%: 55.4% to 75.7%), 80 facts")
+
+
+def test_of_many_settings_the_legend_names_the_training_levels():
+    """Once each, in colours of their own where they are no single level."""
+    looks = [drift_look(n=60 + n, levels=levels) for n in range(3) for levels in (None, (0,), (0, 1))]
+    figure = inside_drift.runs_figure(Drift(looks[:1], looks).runs, "L1", LABELS)
+    assert len(figure.data) == 9
+    named = [trace for trace in figure.data if trace.showlegend]
+    assert [trace.name for trace in named] == ["L0", "L0, L1", "all levels"]
+    assert len({trace.marker.color for trace in named}) == 3
 
 
 def test_cells_show_each_modules_part(drift):

@@ -27,7 +27,8 @@ def test_a_run_is_told_whole():
     assert app.subheader[0].value == "Where did answers and weights move?"
     assert "after the question, the likeliest next token is another one for" in text
     assert "too few settings to tell \\(2 of 8 or more\\)" in text
-    assert "corrected for the number of comparisons made here" in text
+    assert "corrected for all that a chapter compares" in text
+    assert "3 more questions that these looks cannot answer" in [box.label for box in app.expander]
     assert len(app.get("plotly_chart")) == 10  # levels, lost and n at both prompts; runs; cells, modules, top
     table = app.dataframe[0].value
     assert table["facts"].tolist() == [40, 40, 80] * 4
@@ -40,7 +41,14 @@ def test_one_run_has_no_lines_against_n():
     """Charts of several settings wait for a second one."""
     app = chapter(1, (60,))
     assert len(app.get("plotly_chart")) == 7
-    assert "number of examples" not in words(app)
+    assert "Does L1 drift with" not in words(app)
+
+
+def test_titles_say_what_is_drawn():
+    """Against n alone, as all runs are trained on all levels; settings that differ in more are named, and on no line."""
+    text = words(chapter(1, (60, 240))).replace("\\", "")
+    assert "Does L1 drift with the number of examples?" in text
+    assert "On no line" not in text
 
 
 def test_a_run_without_drift_says_so():

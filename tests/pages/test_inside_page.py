@@ -51,6 +51,29 @@ def test_each_measure_is_a_chapter(page, chapter):  # noqa: F811
     assert len(app.get("plotly_chart")) >= 4
 
 
+def test_chapters_lead_from_one_to_the_next(page):  # noqa: F811
+    """Each ends with the next one's question, a link that keeps the run; the last one leads nowhere."""
+    app = page("inside", run=f"{CELL}:n60:s0", chapter="restoration")
+    (link,) = [button for button in app.button if button.key == "link-inside-next"]
+    assert link.label == f"Next: {CHAPTERS['knowledge']}"
+    link.click().run()
+    assert CHAPTERS["knowledge"] in plain(app)
+    assert app.query_params["chapter"] in ("knowledge", ["knowledge"])
+    assert app.query_params["run"] in (f"{CELL}:n60:s0", [f"{CELL}:n60:s0"])
+    last = page("inside", run=f"{CELL}:n60:s0", chapter="curves")
+    assert not [button for button in last.button if button.key == "link-inside-next"]
+
+
+def test_what_cannot_be_told_is_folded(page):  # noqa: F811
+    """In one line behind what came out, with the one sentence on intervals; the fold at the end has one name in all chapters."""
+    for chapter in CHAPTERS:
+        app = page("inside", run=f"{CELL}:n60:s0", chapter=chapter)
+        labels = [box.label for box in app.expander]
+        assert labels[-1] == "Table and method"
+        assert sum("that these looks cannot answer" in label for label in labels) == (chapter != "restoration")
+        assert plain(app).count("Intervals are 95%, each for its number alone.") == 1
+
+
 def test_a_cell_that_nobody_looked_at_is_looked_at_by_a_job(page):  # noqa: F811
     """Its cost stands before; the button queues exactly what was picked."""
     app = page("inside", run=f"{CELL}:n240:s0", measures="drift,knowledge")

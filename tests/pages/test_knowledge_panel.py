@@ -49,7 +49,10 @@ def test_the_chapter_says_what_it_ranks_and_what_came_out(opened):
     assert "ranked among up to 4 wrong ones" in text
     assert text.index("The **fixed set** holds") < text.index("In-domain, of 70 facts the base model knows")
     assert "**Control** (neither known nor said before, said now: beside activated): 3 of 40 facts, 7.5% (2.6% to 19.9%)" in text
-    assert "corrected (Bonferroni) for all comparisons" in text
+    assert "corrected for all that a chapter compares" in text
+    assert "That is not the memory level" in text
+    table = app.dataframe[0].value
+    assert table["known"].tolist()[:2] == [42.9, 42.9]  # per cent
     assert len(app.get("plotly_chart")) == 4
     (known,) = (spec for chart in app.get("plotly_chart") if len((spec := json.loads(chart.proto.spec))["data"]) == 6)
     assert [trace["name"] for trace in known["data"]][-1] == "chance"

@@ -52,15 +52,17 @@ def test_the_chapter_says_what_came_out_and_how_it_was_measured(opened):
     assert "10% put back by relative change: +22.5 points, " in text
     assert "Two controls put changed parameters back by chance" in text
     assert "With 10% of the parameters so much of the squared update is put back: largest relative change 15.0%" in text
-    assert len(specs(app)) == 5  # both domains twice, blocks of layers
+    assert len(specs(app)) == 6  # both domains twice, blocks of layers, own examples
     at_share = app.dataframe[0].value
     assert at_share["accuracy"].tolist() == pytest.approx([72.5, 47.5, 71.25] * 2, abs=0.06)
     assert at_share["difference"].tolist() == pytest.approx([22.5, -2.5, 21.25] * 2, abs=0.06)
     assert at_share["facts"].tolist() == [80] * 6
-    own = app.dataframe[1].value
-    assert own["Level"].tolist() == ["L0", "L1", "not known (too few to tell)"]
-    assert own["5%"].tolist()[0] == "10.0% (4.0 to 23.1%)"
-    assert "12.1%, 61.3%, 84.6%, 90.0%, 92.9%" in text  # published, of its own training examples
+    crosses = specs(app)[-1]["data"][-1]
+    assert crosses["name"] == "LLaMA-3-8B (published)"
+    assert crosses["y"] == pytest.approx([0.1208, 0.6125, 0.125, 0.6292])  # L0 and L1, nothing and 5% put back
+    own = app.dataframe[2].value
+    assert own["level"].tolist() == ["L0", "L0", "L1", "L1", "not known"]
+    assert own.iloc[1][["share", "accuracy", "low", "high"]].tolist() == pytest.approx([5.0, 10.0, 4.0, 23.1])
 
 
 def test_a_share_can_be_picked_and_its_model_kept(opened, jobs):
@@ -103,7 +105,7 @@ def test_published_lines_on_request(opened):
 def test_other_runs_stand_beside(opened):
     """A row a domain for each number of examples, once there are several."""
     assert len(opened().dataframe) == 3
-    rows = opened(case="others").dataframe[2].value
+    rows = opened(case="others").dataframe[1].value
     assert rows["n"].tolist() == [240, 240, 960, 960]
     assert set(rows["Put back"]) == {"10%"}
 

@@ -22,9 +22,9 @@ _TITLES = {
 }  # fmt: skip
 _ABOUT = (
     "KL: how far the first token after the question moved from the base model, in nats. Knows: the right answer ranks first among the "
-    "rival and the relation's commonest answers. Activated: of the facts that the base model knew and did not say, the share that is said "
-    "now; beside it the same of the facts that it neither knew nor said. Intervals are 95%, not corrected; each fact is averaged over "
-    "seeds first."
+    "rival and the relation's commonest answers; memory levels have no part in it. Activated: of the facts that the base model knew so and "
+    "did not say, the share that is said now; beside it the same of the facts that it neither knew nor said. Intervals are 95%, not "
+    "corrected; each fact is averaged over seeds first."
 )
 
 

@@ -9,13 +9,14 @@ import streamlit as st
 from pages._ui import pickers
 from pages._ui.charts import draw
 from pages._ui.columns import draw_table
+from pages._ui.inside import chapter
 from pages._ui.wording import counted, literal
 from sftqa_core.evaluation.inside import curves_tables
 from sftqa_core.evaluation.inside.curves import curves_grids, curves_slick
 from sftqa_core.evaluation.inside.look import Look
+from sftqa_core.evaluation.inside.sentences import Sentence
 from sftqa_core.figures.inside_curves import curves_figure, regression_figure, shares_figure, train_by_test_figure
 from sftqa_core.records import DOMAIN_NAMES
-from sftqa_core.records.amounts import points
 
 _NOT_WATCHED = (
     "The training of these runs was not looked at. Curves need the training itself: look inside with the measure curves, which trains the "
@@ -37,28 +38,29 @@ _DIFFERS = (
 
 def curves_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
     """`chosen`: seeds of one setting; `others`: all looks on the same base model, those among them."""
-    st.subheader("How are facts learned, step by step?", anchor=False)
+    lowest = f" ({literal(chosen[0].labels[0])})" if chosen else ""
+    st.subheader(chapter.QUESTIONS["curves"], anchor=False)
     st.caption(
         "The model is read in the middle of its training: how probable is the right answer to the examples that it is trained on, and to "
         "dev facts that it never sees? The lines begin at step 0, the untouched base model. Log P is the logarithm of that probability: "
-        "0 is certain, -2.3 one in ten, -4.6 one in a hundred. Fitted: the right answer, word for word, is the most probable one."
+        "0 is certain, -2.3 one in ten, -4.6 one in a hundred. Fitted: the right answer, word for word, is the most probable one. "
+        f"Known and unknown are here by memory level, before tuning: unknown is the lowest level{lowest}, known all above it."
     )
     curves, tables = _tables(tuple(chosen))
     if curves is None:
         st.caption(_NOT_WATCHED)
         return
-    st.markdown("\n".join(f"- {literal(sentence)}" for sentence in _words(tuple(chosen), tuple(others))))
-    st.caption("Intervals in these sentences are corrected for the number of questions asked here.")
+    chapter.told(_sentences(tuple(chosen), tuple(others)))
     _lines(curves, tables["by_step"])
     _shares(curves, tables)
     _regression(tuple(others))
     if chosen[0].settings.scheme.few_shot:
         _slick(chosen[0], others)
-    with st.expander("All numbers, and how they are measured", icon=":material/table_rows:"):
-        st.caption(_METHOD)
+    with chapter.table_and_method():
         for name, title in (("fit", "Steps to the first fit"), ("lost", "Fitted once, missed later"), ("by_step", "Every look")):
             st.markdown(f"**{title}**")
             draw_table(tables[name], _TITLES)
+        st.caption(_METHOD)
 
 
 _TITLES = {
@@ -77,8 +79,8 @@ def _tables(chosen: tuple[Look, ...]) -> tuple[Any, dict[str, Any]]:
 
 
 @lru_cache(maxsize=32)
-def _words(chosen: tuple[Look, ...], others: tuple[Look, ...]) -> list[str]:
-    return curves_tables.words(chosen, others)
+def _sentences(chosen: tuple[Look, ...], others: tuple[Look, ...]) -> list[Sentence]:
+    return curves_tables.sentences(chosen, others)
 
 
 @lru_cache(maxsize=32)
@@ -131,11 +133,11 @@ def _compared(curves: Any) -> str:
 def _regression(others: tuple[Look, ...]) -> None:
     st.markdown("**What do fitted unknown examples cost?**")
     found = _effects(others)
+    draw(partial(regression_figure, found.table, curves_slick.published_regression()), key="curves-regression", of=others,
+         alt="What fitted known and unknown examples do to dev accuracy, beside the published coefficients")  # fmt: skip
     if found.reason:
-        st.caption(literal(f"Cannot tell here, for the reason above. Published: {_published()}."))
+        st.caption(literal(f"Published alone: these looks cannot tell, {found.reason}."))
     else:
-        draw(partial(regression_figure, found.table, curves_slick.published_regression()), key="curves-regression", of=others,
-             alt="What fitted known and unknown examples do to dev accuracy, beside the published coefficients")  # fmt: skip
         r2 = {row["domain"]: row["r2"] for row in found.table.to_dict("records")}
         fits = ", ".join(f"{pickers.DOMAIN_CHOICES[domain]} {value:.2f}" for domain, value in r2.items())
         st.caption(
@@ -147,13 +149,6 @@ def _regression(others: tuple[Look, ...]) -> None:
             )
         )
     st.caption(literal(f"{_DIFFERS} ({curves_slick.PAPER})"))
-
-
-def _published() -> str:
-    told: dict[str, list[str]] = {}
-    for row in curves_slick.published_regression().query("coefficient != 'base'").to_dict("records"):
-        told.setdefault(row["domain"], []).append(f"{row['coefficient']} examples fitted {points(row['value'])} points")
-    return "; ".join(f"{pickers.DOMAIN_CHOICES[domain]}, {' and '.join(effects)}" for domain, effects in told.items())
 
 
 def _slick(one: Look, others: Sequence[Look]) -> None:

@@ -9,11 +9,13 @@ import streamlit as st
 from pages._ui import panels
 from pages._ui.charts import draw
 from pages._ui.columns import draw_table
+from pages._ui.inside import chapter
 from pages._ui.wording import literal
 from sftqa_core.artifacts import Kept
-from sftqa_core.evaluation.inside.drift_tables import QUESTIONS, STATEMENTS, Drift, looked_at, words
+from sftqa_core.evaluation.inside.drift_tables import QUESTIONS, STATEMENTS, Drift, looked_at, sentences
 from sftqa_core.evaluation.inside.drift_weights import PUBLISHED_TOP
 from sftqa_core.evaluation.inside.look import Look
+from sftqa_core.evaluation.inside.sentences import Sentence
 from sftqa_core.figures import inside_drift
 from sftqa_core.records import DOMAIN_NAMES
 
@@ -31,17 +33,13 @@ _METHOD = (
     "stored), for the first test facts of each level and domain. log P is of the right answer's first token. Per-fact values are stored "
     "rounded: KL to two digits, the others to 0.05 nats. Over seeds, each fact is averaged, then facts are resampled."
 )
-_CORRECTED = (
-    "Comparisons in these sentences (more, less, rises, falls, higher, lower) follow intervals that are corrected for the number of "
-    "comparisons made here (Bonferroni); intervals marked 95%, and those in charts, are not corrected."
-)
 _drifts: Kept[Drift] = Kept(8)
-_said: Kept[list[str]] = Kept(8)
+_said: Kept[list[Sentence]] = Kept(8)
 
 
 def drift_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
     """The whole chapter; `chosen` are the seeds of one setting, `others` all looks on the same base model."""
-    st.subheader("Where did answers and weights move?", anchor=False)
+    st.subheader(chapter.QUESTIONS["drift"], anchor=False)
     st.markdown(
         "Both models read the same prompts, and their probabilities of the very next token are compared: **KL divergence**, 0 where they "
         "are the same. After a question much of it is the model learning to answer at all; only after a statement, which no run was "
@@ -52,11 +50,14 @@ def drift_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
         panels.empty("Drift was not measured of this run.")
         return
     drift = _drifts.get((tuple(chosen), tuple(others)), lambda: Drift(chosen, others))
-    st.markdown("\n".join(f"- {literal(sentence)}" for sentence in _said.get(drift, lambda: words(drift))))
-    st.caption(_CORRECTED)
-    for part in (_answers, _lost, _settings, _weights):
+    chapter.told(_said.get(drift, lambda: sentences(drift)))
+    _side_by_side(drift, "levels", "KL by memory level", lambda kind: inside_drift.levels_figure(drift.by_level, kind, drift.labels))
+    st.caption(
+        "Test facts by memory level of the base model. Signs: means with 95% intervals; short lines: medians. The two scales differ."
+    )
+    for part in (_lost, _settings, _weights):
         part(drift)
-    with st.expander("Table and method", icon=":material/table:"):
+    with chapter.table_and_method():
         draw_table(drift.by_level.assign(domain=drift.by_level["domain"].map(DOMAIN_NAMES)).rename(columns=_NAMES), _TITLES)
         st.caption(_METHOD)
 
@@ -69,13 +70,6 @@ def _side_by_side(drift: Drift, name: str, alt: str, figure: Callable[[str], Any
             draw(partial(figure, kind), key=f"drift-{name}-{kind}", alt=f"{alt}, {_KINDS[kind].lower()}", of=drift)
 
 
-def _answers(drift: Drift) -> None:
-    _side_by_side(drift, "levels", "KL by memory level", lambda kind: inside_drift.levels_figure(drift.by_level, kind, drift.labels))
-    st.caption(
-        "Test facts by memory level of the base model. Signs: means with 95% intervals; short lines: medians. The two scales differ."
-    )
-
-
 def _lost(drift: Drift) -> None:
     if not len(drift.lost_and_kept):
         return
@@ -84,31 +78,46 @@ def _lost(drift: Drift) -> None:
         drift, "lost", "KL of facts lost and kept", lambda kind: inside_drift.lost_figure(drift.lost_and_kept, kind, drift.labels)
     )
     st.caption(
-        "Facts that the base model answers rightly. After a question a lost fact has another answer, so its distribution must have moved: "
-        "only statements, which no run was trained on, say more than that. More facts are lost at low levels: compare within a level."
+        "Facts that the base model answers rightly, 95% intervals. Below each level: how many were lost | stayed right, means over seeds. "
+        "Hollow: fewer than 30, too few for an interval. "
+        "After a question a lost fact has another answer, so its distribution must have moved: only statements, which no run was trained "
+        "on, say more than that. More facts are lost at low levels: compare within a level."
     )
 
 
 def _settings(drift: Drift) -> None:
     """Against n and training level, and over runs."""
-    last = drift.labels[-1]
-    if len(drift.by_setting.drop_duplicates(["trained", "n"])) > 1:
-        st.markdown(f"##### Does {literal(last)} drift with the number of examples, and with their level?")
+    last, settings = drift.labels[-1], drift.by_setting.drop_duplicates(["trained", "n"])
+    if len(settings) > 1:
+        differ = {"number of examples": settings["n"].nunique() > 1, "level of the examples": settings["trained"].nunique() > 1}
+        st.markdown(f"##### Does {literal(last)} drift with the {' and the '.join(name for name, two in differ.items() if two)}?")
         figure = partial(inside_drift.amounts_figure, drift.by_setting, labels=drift.labels)
         _side_by_side(drift, "amounts", f"KL of {last} against n", lambda kind: figure(kind=kind))
         st.caption(
-            f"Facts of {literal(last)}, 95% intervals. After a statement: the published measure, top-10 KL where the base model's "
-            "likeliest token begins the right answer. The paper reports that it falls, then rises with n, most for training on L0 and L1 "
-            "(as a chart, without numbers)."
+            f"Facts of {literal(last)}, 95% intervals; a line a training level. After a statement: the published measure, top-10 KL where "
+            "the base model's likeliest token begins the right answer. The paper reports that it falls, then rises with n, most for "
+            f"training on L0 and L1 (as a chart, without numbers).{literal(_left_out(drift))}"
         )
     if len(drift.runs) > 1:
         st.markdown(f"##### Are runs that drift more worse on {literal(last)}?")
-        draw(partial(inside_drift.runs_figure, drift.runs, last), key="drift-runs", alt="Accuracy against KL, a point a run", of=drift)
+        figure = partial(inside_drift.runs_figure, drift.runs, last, drift.labels)
+        draw(figure, key="drift-runs", alt="Accuracy against KL, a point a run", of=drift)
         st.caption(
-            f"A point a run: all {len(drift.runs):,} on this base model that were looked at. Seeds of one setting are alike, so the "
-            "sentence above counts them as one, and only settings that differ from this one in nothing but the number of examples and "
-            "their levels. The paper reports lower accuracy with higher KL."
+            f"A point a run: all {len(drift.runs):,} on this base model that were looked at; the pointer tells its seed and 95% intervals. "
+            "Colours: what it was trained on; signs: how many examples. Sentences count the seeds of a setting as one, as they are alike, "
+            "and only settings that differ from this one in nothing but the number of examples and their levels. The paper reports lower "
+            "accuracy with higher KL."
         )
+
+
+def _left_out(drift: Drift) -> str:
+    """Which settings are on no line, since more than the examples differs."""
+    others = drift.runs[~drift.runs["comparable"].astype(bool)].drop_duplicates(["trained", "n"])
+    if others.empty:
+        return ""
+    names = [f"{row.trained} with n = {row.n:,}" for row in others.itertuples()]
+    which = ", ".join(names) if len(names) <= inside_drift.SETTINGS_NAMED else f"{len(names):,} settings"
+    return f" On no line, as more than their examples differs (the learning rate, say): {which}."
 
 
 def _weights(drift: Drift) -> None:

@@ -15,7 +15,11 @@ _COLUMNS = {
     "answered": st.column_config.TextColumn("Answered", width=110, help="Whether the base model and the tuned model answer it rightly."),
     "kl": st.column_config.NumberColumn("KL", format="%.3f", width=70, help="How far the first token after the question moved, in nats."),
     "logprob": st.column_config.TextColumn("log P", width=120, help="Of the answer's first token, before and after tuning, in nats."),
-    "k": st.column_config.TextColumn("K", width=120, help="Share of wrong answers that are less likely than the right one. 1: it knows."),
+    "k": st.column_config.TextColumn(
+        "K",
+        width=120,
+        help="Share of wrong answers that are less likely than the right one. 1: the right one ranks first, which is known in this sense.",
+    ),
     "wrong": st.column_config.NumberColumn("Wrong answers", width=110, help="That the right one is ranked among."),
     "run": st.column_config.TextColumn("Run", width=330),
 }

@@ -22,7 +22,8 @@ def pick(stamp: str) -> tuple[str, list[Any]]:
     titles = {}
     for looks in inside_reads.groups(stamp):
         named = asked in seeds and seeds[asked][0].run in [look.run for look in looks]
-        titles[asked if named else looks[0].name] = _title(looks)
+        numbers = ", ".join(str(look.settings.seed) for look in looks)
+        titles[asked if named else looks[0].name] = f"{words_of(looks[0].settings)} · seed{'s' if len(looks) > 1 else ''} {numbers}"
     waiting = {run.id for run in resources.runs(stamp) if run.n and run.id not in seeds}
     titles |= {name: f"{title} · not looked at yet" for name, title in run_names(stamp).items() if name in waiting}
     if asked not in titles:  # a cell of a study, by a link
@@ -34,11 +35,6 @@ def pick(stamp: str) -> tuple[str, list[Any]]:
         return "", []
     name = pickers.linked("Run", list(titles), "run", titles.__getitem__, explicit=True)
     return name, sorted(seeds.get(name, []), key=lambda look: name not in look.names)
-
-
-def _title(looks: list[Any]) -> str:
-    seeds = ", ".join(str(look.settings.seed) for look in looks)
-    return f"{words_of(looks[0].settings)} · seed{'s' if len(looks) > 1 else ''} {seeds}"
 
 
 def words_of(settings: TrainSettings) -> str:

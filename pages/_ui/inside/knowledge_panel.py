@@ -9,19 +9,19 @@ import streamlit as st
 
 from pages._ui.charts import draw
 from pages._ui.columns import draw_table
-from pages._ui.wording import literal, percent
+from pages._ui.inside import chapter
 from sftqa_core.artifacts import Kept
 from sftqa_core.evaluation.inside import knowledge_tables as tables
 from sftqa_core.evaluation.inside.look import Look
+from sftqa_core.evaluation.inside.sentences import Sentence
 from sftqa_core.figures.inside_knowledge import activation_figure, internal_figure, known_figure, moves_figure
 from sftqa_core.records import DOMAIN_NAMES, DOMAINS
-from sftqa_core.records.amounts import points
 
-_QUESTION = "What does it know and not say?"
 _ABOUT = (
     "For each fact the right answer is ranked among up to {wrong} wrong ones, by how likely the model finds them after the question. "
-    "Wrong are what either model answered, the relation's commonest answers, and a contested fact's rival. A model **knows** a fact "
-    "whose right answer ranks first of all. It **says** a fact that it answers rightly. The **fixed set** holds the rival and the "
+    "Wrong are what either model answered, the relation's commonest answers, and a contested fact's rival. **Known** means in "
+    "this chapter: the right answer ranks first of all. That is not the memory level, which counts how often statements are completed "
+    "rightly. **Said** means: the question is answered rightly. The **fixed set** holds the rival and the "
     "commonest answers alone: it is the same whatever a model answers, so what tuning changes is told by it."
 )
 _CONTROL = (
@@ -49,10 +49,8 @@ _METHOD = (
     "K is the share of a fact's wrong answers that are less likely than the right one, ties half; known is K = 1. Likelihood: mean "
     "log-probability of an answer's tokens, with the leading blank and without the end token. Replies that are given to questions of "
     "any relation ('No idea, sorry.') are no candidates. At most so many facts of each level and domain were looked at, so a total is "
-    "not one over all test facts. Each fact is averaged over seeds, and one that only some seeds have is left out. Intervals of shares "
-    "and in charts are 95%. Differences in sentences have wider ones, corrected (Bonferroni) for all comparisons that the sentences "
-    "make: more, fewer or less is said where such an interval leaves out 0. By chance a right answer ranks first for r / (r + m) of "
-    "facts with r right and m wrong ones."
+    "not one over all test facts. Each fact is averaged over seeds, and one that only some seeds have is left out. Verdicts "
+    "are corrected by Bonferroni. By chance a right answer ranks first for r / (r + m) of facts with r right and m wrong ones."
 )
 _TITLES = {
     "known": "knows", "said": "says", "other": "another subject", "excess": "above it, points", "known_low": "from", "known_high": "to",
@@ -64,7 +62,7 @@ _TITLES = {
 class _Found:
     """Everything that the panel shows."""
 
-    words: list[str]
+    sentences: list[Sentence]
     levels: Any
     moves: Any
     named: Any
@@ -78,18 +76,22 @@ _kept: Kept[_Found] = Kept(16)
 def knowledge_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
     """`chosen` are the seeds of one setting; `others` all looks on the same base model, of which those are compared whose
     settings differ in the number of examples and the seed at most."""
-    st.subheader(_QUESTION, anchor=False)
+    st.subheader(chapter.QUESTIONS["knowledge"], anchor=False)
     seen = tuple(tables.stored(chosen))
     if not seen:
         st.caption("This was not measured on the chosen runs.")
         return
     alike = tuple(tables.alike(seen, tables.stored(others)))
-    found = _kept.get((seen, alike), lambda: _measured(seen, alike))
+    makers = tables.by_level, tables.moves, tables.named_moves, tables.internal
+    found = _kept.get(
+        (seen, alike),
+        lambda: _Found(tables.sentences(seen, alike), *(make(seen) for make in makers), tables.against_examples(alike)),
+    )
     if found.levels.empty:
         st.caption(tables.NOTHING)
         return
     st.markdown(_ABOUT.format(wrong=found.levels["wrong"].max()))
-    st.markdown("\n".join(f"- {literal(line)}" for line in found.words))
+    chapter.told(found.sentences)
     _by_domain(found, seen)
     _moves(found, seen)
     left, right = st.columns(2, gap="large")
@@ -100,30 +102,9 @@ def knowledge_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
         draw(partial(internal_figure, found.internal, tables.PUBLISHED_IDENTITY), "knowledge-internal", "Pairs ranked rightly", of=seen)
         layers = found.internal["layers"].iloc[0] if len(found.internal) else ""
         st.caption(_PROBE.format(layers=f"Layer, chosen on dev facts: {layers}." if layers else "Too few dev facts for a probe."))
-    with st.expander("All numbers, and how they are made"):
-        st.markdown(_METHOD)
-        columns = [
-            "domain",
-            "level",
-            "model",
-            "facts",
-            "known",
-            "known_low",
-            "known_high",
-            "said",
-            "other",
-            "excess",
-            "excess_low",
-            "excess_high",
-        ]
-        draw_table(_percent(found.levels[columns]), _TITLES)
-
-
-def _measured(chosen: Sequence[Look], others: Sequence[Look]) -> _Found:
-    return _Found(
-        tables.words(chosen, others), tables.by_level(chosen), tables.moves(chosen), tables.named_moves(chosen), tables.internal(chosen),
-        tables.against_examples(others),
-    )  # fmt: skip
+    with chapter.table_and_method():
+        draw_table(found.levels.drop(columns=["seeds", "said_low", "said_high", "other_low", "other_high", "chance", "wrong"]), _TITLES)
+        st.caption(_METHOD)
 
 
 def _by_domain(found: _Found, seen: tuple[Look, ...]) -> None:
@@ -142,7 +123,10 @@ def _moves(found: _Found, seen: tuple[Look, ...]) -> None:
     with left:
         st.markdown("**Which facts moved?**")
         draw(partial(moves_figure, found.moves, tables.ALL, tables.CLASSES), "knowledge-moves", "Facts by class before and after", of=seen)
-        st.caption("Facts, mean over seeds. Rows: the base model; columns: the tuned model. Framed: did not move.")
+        st.caption(
+            "Facts, mean over seeds. Rows: the base model; columns: the tuned model. The stronger the shade, the larger the share of its "
+            "row: where the facts of a class went. Framed: did not move."
+        )
     with right:
         st.markdown("**The moves by name**")
         rows = found.named[found.named["domain"] == tables.ALL]
@@ -161,15 +145,3 @@ def _activation(found: _Found, key: tuple[tuple[Look, ...], tuple[Look, ...]]) -
     if len(found.answered) and found.answered["n"].nunique() > 1:
         draw(partial(activation_figure, found.answered), "knowledge-activation", "Facts answered against examples", of=key)
     st.caption(_ENOUGH)
-
-
-def _percent(levels: Any) -> Any:
-    """Shares that the house's columns do not know by name, as per cent."""
-    names = [name for name in levels if name.split("_")[0] in ("known", "said", "other", "excess")]
-    return levels.assign(**{name: [_cell(name, share) for share in levels[name]] for name in names})
-
-
-def _cell(name: str, share: float | None) -> str | None:
-    if share is None or share != share:
-        return None
-    return points(share) if name.startswith("excess") else percent(share)

@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from pages._ui import panels
-from pages._ui.inside import inside_reads
+from pages._ui.inside import chapter, inside_reads
 from pages._ui.inside.curves_panel import curves_panel
 from pages._ui.inside.drift_panel import drift_panel
 from pages._ui.inside.knowledge_panel import knowledge_panel
@@ -26,11 +26,11 @@ _PANELS: dict[str, Panel] = {
 }  # fmt: skip
 
 
-def chapters(looks: Sequence[Any], stamp: str) -> None:
+def chapters(name: str, looks: Sequence[Any], stamp: str) -> None:
     """One measure, which is picked: what nobody sees is neither read nor computed.
 
     `looks` are those at the seeds of one setting. Seeds that were looked at otherwise than the first one (more facts a level, say) are left
-    out; beside them stand all looks on the same base model that were taken as it was.
+    out; beside them stand all looks on the same base model that were taken as it was. `name`: the run's, in the address.
     """
     taken = [measure for measure in MEASURES if any(measure in look.measures for look in looks)]
     if not taken:
@@ -51,15 +51,13 @@ def chapters(looks: Sequence[Any], stamp: str) -> None:
         page_link("pages/compare.py", "Compare these", "inside-compare", icon=":material/compare_arrows:", to={"runs": names})
     with st.spinner("Counting what was seen…"):  # a few seconds, once
         panels.piece(_PANELS[measure])(sorted(chosen, key=lambda look: look.settings.seed), others)
-    st.caption(
-        "Sentences that compare (more, less, helps, harms) have intervals corrected for all that their chapter compares; charts show 95%. "
-        f"Facts are drawn anew, seeds are not. {_seeds(chosen)}"
+    seeds = (
+        f"They hold for these {len(chosen)} seeds: others may differ."
+        if len(chosen) > 1
+        else "It is one training: another seed may differ."
     )
-
-
-def _seeds(looks: Sequence[Look]) -> str:
-    count = len(looks)
-    return "It is one training: another seed may differ." if count == 1 else f"They hold for these {count} seeds: others may differ."
+    st.caption(f"For all intervals facts are drawn anew, seeds are not. {seeds}")
+    chapter.next_chapter(name, measure, taken)
 
 
 def in_short(looks: Sequence[Any], stamp: str) -> None:
@@ -75,7 +73,8 @@ def in_short(looks: Sequence[Any], stamp: str) -> None:
         if len(shares) == 2:
             said.append(f"{DOMAIN_NAMES[row['domain']]} **{shares[0]}** known ones, and {shares[1]} unknown ones")
     if said:
-        st.markdown(f"In short: of the facts that the base model did not say, tuning brought out {'; '.join(said)}.")
+        known = "Known: the right answer ranks first among wrong ones; said: the question is answered rightly."
+        st.markdown(f"In short: of the facts that the base model did not say, tuning brought out {'; '.join(said)}. {known}")
 
 
 def command(looks: Sequence[Any]) -> None:

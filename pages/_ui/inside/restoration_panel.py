@@ -12,12 +12,12 @@ import streamlit as st
 from pages._ui import background, panels, pickers, resources, state
 from pages._ui.charts import draw
 from pages._ui.columns import draw_table
+from pages._ui.inside import chapter
 from pages._ui.runs.job_panel import job_panel
-from pages._ui.wording import interval, literal, percent
+from pages._ui.wording import literal, percent
 from sftqa_core.evaluation.inside import restoration_tables as tables
 from sftqa_core.evaluation.inside.look import Look
-from sftqa_core.figures.inside_restoration import blocks_figure, levels_figure, shares_figure
-from sftqa_core.figures.style import FEW
+from sftqa_core.figures.inside_restoration import blocks_figure, levels_figure, own_figure, shares_figure
 from sftqa_core.jsonrecord import declared
 from sftqa_core.records import DOMAIN_NAMES, Job, TrainSettings
 from sftqa_core.records.amounts import points
@@ -35,10 +35,11 @@ _FOOLED = (
 )
 _METHOD = (
     "Greedy answers to the first test facts of each level and domain. Accuracy is the mean over levels; its difference from the tuned "
-    "model is paired on the same facts, each averaged over draws and seeds, and facts are resampled. Intervals in charts are 95% for each "
-    "point alone, those in sentences are corrected for all claims of a kind together (Holm). They do not include what other draws would "
-    "give: that range stands in the table. A control is drawn several times at 5%, 10% and 20% and at the share that dev facts choose, "
-    "else once. Tied weights count once; a parameter that was 0 ranks first by relative change."
+    "model is paired on the same facts, each averaged over draws and seeds, and facts are resampled. Verdicts are corrected for all claims "
+    "of a kind together (Holm). Intervals do not include what other draws would give: that range stands in the table. A control is drawn "
+    "several times at 5%, 10% and 20% and at the share that dev facts choose, else once. Tied weights count once; a parameter that was 0 "
+    "ranks first by relative change. Own examples of several seeds are averaged over them and count once. Older looks do not name these "
+    "facts: as many count as the seed with most has."
 )
 _CONTRADICTION = (
     "For 1,920 examples in-domain and nothing put back the paper gives two rows of means, by training level L0 to L4: 44.96, 52.43, 58.80, "
@@ -53,7 +54,7 @@ _SIZES = (240, 1920)  # of the paper's tables
 
 def restoration_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
     """Words, charts against the share, one share by level with a way to keep that model, blocks of layers, the run's own examples."""
-    st.subheader("What happens when changed weights are put back?", anchor=False)
+    st.subheader(chapter.QUESTIONS["restoration"], anchor=False)
     st.markdown(literal(_WHAT))
     seen = [look for look in chosen if tables.MEASURE in look.tables]
     if not seen:
@@ -61,19 +62,23 @@ def restoration_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
         return
     stamp = _stamp(seen)
     curve, picks = _kept("curve", stamp, seen), tables.chosen_shares(seen)
-    st.markdown("\n".join(f"- {literal(sentence)}" for sentence in _kept("words", stamp, seen)))
+    chapter.told(_kept("sentences", stamp, seen))
     st.markdown(literal(f"{_FOOLED} {tables.undone_words(curve, picks.get('relative', 0.0))}"))
     _over_shares(curve, picks, seen[0].settings, stamp)
     _one_share(curve, picks, seen, stamp)
     left, right = st.columns(2, gap="large")
+    own = tables.own(seen)
     with left:
         _blocks(_kept("blocks", stamp, seen), stamp)
     with right:
-        _own(tables.own(seen), seen[0])
+        _own(own, seen[0], stamp)
     _settings([look for look in others if look.tables.get(tables.MEASURE)])
-    with st.expander("Table and method", icon=":material/table:"):
-        st.caption(literal(_METHOD))
+    with chapter.table_and_method():
         _table(curve[curve["level"].isin([tables.MEAN, tables.ALL])])
+        if len(own):
+            st.markdown("**The run's own training examples**")
+            draw_table(own.drop(columns="correct").fillna({"level": "not known"}), {**_TITLES, "level": "level", "facts": "examples"})
+        st.caption(literal(_METHOD))
 
 
 def _stamp(looks: Sequence[Look]) -> Hashable:
@@ -85,7 +90,7 @@ def _stamp(looks: Sequence[Look]) -> Hashable:
 def _kept(name: str, stamp: Hashable, _looks: Sequence[Look]) -> Any:
     """A table of these looks, or the words: resampling takes longer than drawing."""
     makers: dict[str, Callable[[Sequence[Look]], Any]] = {
-        "curve": tables.curve, "blocks": tables.blocks, "words": tables.words, "settings": tables.settings_table,
+        "curve": tables.curve, "blocks": tables.blocks, "sentences": tables.sentences, "settings": tables.settings_table,
     }  # fmt: skip
     return makers[name](_looks)
 
@@ -108,10 +113,14 @@ def _over_shares(curve: pd.DataFrame, picks: dict[str, float], settings: TrainSe
         draw(figure, key=f"restored-{domain}", alt=alt, place=place, of=(stamp, domain, level, size if beside else 0))
     st.caption(
         "Against the tuned model, in points; bars are 95% intervals of the paired difference. A larger sign is the share that dev facts "
-        "choose. An arrow at the lower edge: a larger loss, see the pointer. Hollow: fewer than 30 facts at a level."
+        "choose. An arrow at the lower edge: a loss of more than 16 points, which the pointer tells with its interval. Hollow: fewer than "
+        "30 facts at a level."
     )
     if paper:
-        st.caption(f"Dashed: {paper}; here n = {size:,}. Each line against its own share 0; compare shapes, not values. {_CONTRADICTION}")
+        st.caption(
+            f"Dashed: {paper}; here n = {size:,}. Each line against its own share 0, and cut at the lower edge; compare shapes, not "
+            f"values. {_CONTRADICTION}"
+        )
     elif beside:
         st.caption("Only means over levels are published.")
 
@@ -176,35 +185,25 @@ def _blocks(found: pd.DataFrame, stamp: Hashable) -> None:
     names = {block: tables.block_name(block) for block in dict.fromkeys(found["block"])}
     draw(partial(blocks_figure, found, names), key="restored-blocks", alt="Change of accuracy with a block of layers put back", of=stamp)
     st.caption(
-        "Mean over levels against the tuned model, in points; intervals are corrected for all blocks together (Holm). Published, "
-        "LLaMA-3-8B of 32 layers: layers 0-3 put back break the model, a middle group of four hardly matters, layers 28-31 cost L2 some 25 "
-        "points."
+        "Mean over levels against the tuned model, in points; bars are 95% intervals. Published, LLaMA-3-8B of 32 layers: layers 0-3 put "
+        "back break the model, a middle group of four hardly matters, layers 28-31 cost L2 some 25 points."
     )
 
 
-def _own(own: pd.DataFrame, look: Look) -> None:
+def _own(own: pd.DataFrame, look: Look, stamp: Hashable) -> None:
     """Accuracy on what the run was trained on, beside the paper's."""
-    st.markdown("**Does it still know its own training examples?**")
+    st.markdown("**Does it still answer its own training examples?**")
     if not len(own):
         st.caption("The run has no examples.")
         return
-    rows = []
-    for level, some in own.groupby("level", dropna=False, sort=False):
-        facts = int(some["facts"].max())
-        cells = {f"{row['share']:.0%}": f"{percent(row['accuracy'])} ({interval(row['low'], row['high'])})" for row in _rows(some)}
-        few = " (too few to tell)" if facts < FEW else ""
-        rows.append({"Level": f"{level if isinstance(level, str) else 'not known'}{few}", "Examples": facts, **cells})
-    st.dataframe(pd.DataFrame(rows), hide_index=True)
-    st.caption(
-        "Correct answers to the run's own training examples, by their memory level before tuning, with none, 5% and 20% of the parameters "
-        "put back by relative change; 95% intervals. A fact of several seeds is averaged over them and counts once. Older "
-        "looks do not name these facts: as many count as the seed with most has."
-    )
     table, paper = resources.published("own")
     size = min(_SIZES, key=lambda size: abs(math.log(size / max(1, look.settings.n))))
-    beside = table[table["n"] == size].pivot(index="train", columns="share", values="accuracy")
-    told = "; ".join(f"{share:.0%}: {', '.join(percent(value) for value in beside[share])}" for share in beside)
-    st.caption(f"Published, LLaMA-3-8B trained on one level each, L0 to L4, n = {size:,}. {told} ({paper}).")
+    figure = partial(own_figure, own, look.labels, table[table["n"] == size])
+    draw(figure, key="restored-own", alt="Training examples answered rightly, by level and share put back", of=stamp)
+    st.caption(
+        "Put back by relative change; bars are 95% intervals, hollow: fewer than 30 examples. "
+        f"Crosses: {paper}; each level was trained on alone there. Drawn is n = {size:,}."
+    )
 
 
 def _settings(others: Sequence[Look]) -> None:
@@ -222,10 +221,15 @@ def _settings(others: Sequence[Look]) -> None:
         }
         for row in _rows(found)
     ]  # fmt: skip
-    st.dataframe(pd.DataFrame(rows), hide_index=True)
+    if rows:
+        st.dataframe(pd.DataFrame(rows), hide_index=True)
+    nothing = tables.nothing_chosen(others)
+    without = f" Without a row, as dev facts choose to put nothing back: {'; '.join(nothing)}." if nothing else ""
     st.caption(
-        "By relative change, at the share that dev facts choose for each; intervals are corrected for all rows (Holm). Published, "
-        "LLaMA-3-8B trained on L2, n = 1,920: 58.80 to 62.21% in-domain and 54.04 to 57.10% out-of-domain with 20% put back."
+        literal(
+            f"By relative change, at the share that dev facts choose for each; verdicts are corrected for all rows (Holm).{without} "
+            "Published, LLaMA-3-8B trained on L2, n = 1,920: 58.80 to 62.21% in-domain and 54.04 to 57.10% out-of-domain with 20% put back."
+        )
     )
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sftqa_core.evaluation import intervals
 from sftqa_core.evaluation.inside.curves.curves_grids import ALL, PARTS, Curves, curves_of
-from sftqa_core.evaluation.inside.curves.curves_slick import CANNOT_TELL, regression, regression_words, too_few
+from sftqa_core.evaluation.inside.curves.curves_slick import CANNOT_TELL, regression, regression_sentences, too_few
 from sftqa_core.evaluation.inside.look import Look
-from sftqa_core.evaluation.intervals import ALPHA, LEAST, Estimate
+from sftqa_core.evaluation.inside.sentences import Question, Sentence, Weight, answers, compared, judged, ordered, texts, unanswered
+from sftqa_core.evaluation.intervals import LEAST, Estimate
 from sftqa_core.records import DOMAIN_NAMES, DOMAINS
 from sftqa_core.records.amounts import points, signed
 
@@ -91,19 +93,21 @@ def _share(scores: np.ndarray, curves: Curves, chosen: np.ndarray) -> tuple[Esti
     return intervals.mean_interval(scores, seeds, intervals.resampled(scores[:, None])[:, 0]), seeds
 
 
-def words(chosen: Sequence[Look], others: Sequence[Look]) -> list[str]:
-    """What came out, in sentences; their intervals are corrected for how many questions are asked of the chosen runs (Bonferroni)."""
+def sentences(chosen: Sequence[Look], others: Sequence[Look]) -> list[Sentence]:
+    """What came out, claims first; those of single runs are corrected for how many questions are asked of them, those of the regression
+    for its own (Bonferroni)."""
     curves = curves_of(chosen)
     if curves is None:
-        return [f"No training was looked at here: {CANNOT_TELL}."]
+        return [Sentence(f"No training was looked at here: {CANNOT_TELL}.", Weight.OPEN)]
     asked = [*_changes(curves), *_learned(curves), *_kept(curves)]
-    told = [question(ALPHA / len(asked)) for question in asked]
     if curves.facts["level"][curves.where("train")].isna().all():
-        told.append(f"Whether known examples are learned before unknown ones: {CANNOT_TELL}, no example's level is known.")
-    return told + regression_words(regression(others))
+        asked.append(unanswered(f"Whether known examples are learned before unknown ones: {CANNOT_TELL}, no example's level is known."))
+    return ordered([*answers(asked), *regression_sentences(regression(others))])
 
 
-Question = Callable[[float], str]  # alpha -> a sentence
+def words(chosen: Sequence[Look], others: Sequence[Look]) -> list[str]:
+    """The texts of `sentences`."""
+    return texts(sentences(chosen, others))
 
 
 def _changes(curves: Curves) -> list[Question]:
@@ -114,15 +118,16 @@ def _changes(curves: Curves) -> list[Question]:
         change = curves.logprob[chosen, -1] - curves.logprob[chosen, 0]
         about = f"log P of the answer to {DOMAIN_NAMES[domain]} dev facts"
 
-        def told(alpha: float) -> str:
+        def answered(alpha: float) -> Sentence:
             if len(change) < LEAST:
                 return too_few(f"Whether {about} rose", len(change))
-            low, high = intervals.percentiles(intervals.resampled(change[:, None])[:, 0], alpha)
-            verb = "rose" if low > 0 else "fell" if high < 0 else ""
+            where, (low, high) = judged(partial(intervals.percentiles, intervals.resampled(change[:, None])[:, 0]), alpha)
+            verb = {1: "rose", -1: "fell", 0: ""}[where]
             amount = f"{signed(float(change.mean()), 2)} ({signed(low, 2)} to {signed(high, 2)}; {len(change):,} facts)"
-            return f"The {about} {verb} by the end: {amount}." if verb else f"Whether the {about} rose: {CANNOT_TELL}, {amount}."
+            text = f"The {about} {verb} by the end: {amount}." if verb else f"Whether the {about} rose: {CANNOT_TELL}, {amount}."
+            return compared(where, text)
 
-        return told
+        return Question(1, answered)
 
     return [question(domain) for domain in DOMAINS if curves.where("dev", domain=domain).any()]
 
@@ -136,7 +141,7 @@ def _learned(curves: Curves) -> list[Question]:
     dev, dev_facts = curves.where("dev", lowest, curves.compared), _dev_facts(curves)
 
     def question(first: np.ndarray, second: np.ndarray, names: tuple[str, str], *verdicts: str) -> Question:
-        return lambda alpha: _compared(curves.ever[first], curves.ever[second], names, "fitted at some look", verdicts, alpha)
+        return _which_more(curves.ever[first], curves.ever[second], names, "fitted at some look", verdicts)
 
     slow = (
         f"{lowest} examples are learned less often",
@@ -169,20 +174,24 @@ def _kept(curves: Curves) -> list[Question]:
         "Examples are lost less often than facts never trained on",
         "Whether examples are lost less often than facts never trained on",
     )
-    return [lambda alpha: _compared(train, dev, names, "missed at a later look", verdicts, alpha)]
+    return [_which_more(train, dev, names, "missed at a later look", verdicts)]
 
 
-def _compared(first: np.ndarray, second: np.ndarray, names: tuple[str, str], what: str, verdicts: Sequence[str], alpha: float) -> str:
-    """Two groups of facts: what the interval of their difference says (`verdicts`: the first has more, the second has, it can't be told),
-    their shares, the difference."""
+def _which_more(first: np.ndarray, second: np.ndarray, names: tuple[str, str], what: str, verdicts: Sequence[str]) -> Question:
+    """Of two groups of facts: what the interval of their difference says (`verdicts`: the first has more, the second has, it can't be
+    told), their shares, the difference."""
     more, less, doubt = verdicts
-    if (least := min(len(first), len(second))) < LEAST:
-        return too_few(doubt, least)
-    low, high = _apart(first, second, alpha)
-    verdict = more if low > 0 else less if high < 0 else f"{doubt}: {CANNOT_TELL}"
-    shares = f"{what[0].upper()}{what[1:]}: {first.mean():.1%} of {names[0]}, {second.mean():.1%} of {names[1]}"
-    difference = f"{points(float(first.mean() - second.mean()))} points, {points(low)} to {points(high)}"
-    return f"{verdict}. {shares} ({difference}; {len(first):,} and {len(second):,} facts)."
+
+    def answered(alpha: float) -> Sentence:
+        if (least := min(len(first), len(second))) < LEAST:
+            return too_few(doubt, least)
+        where, (low, high) = judged(partial(_apart, first, second), alpha)
+        verdict = {1: more, -1: less, 0: f"{doubt}: {CANNOT_TELL}"}[where]
+        shares = f"{what[0].upper()}{what[1:]}: {first.mean():.1%} of {names[0]}, {second.mean():.1%} of {names[1]}"
+        difference = f"{points(float(first.mean() - second.mean()))} points, {points(low)} to {points(high)}"
+        return compared(where, f"{verdict}. {shares} ({difference}; {len(first):,} and {len(second):,} facts).")
+
+    return Question(1, answered)
 
 
 def _apart(first: np.ndarray, second: np.ndarray, alpha: float) -> tuple[float, float]:

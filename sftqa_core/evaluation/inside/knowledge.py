@@ -133,17 +133,17 @@ class _Model:
         self.name, self.loaded, self.phase, self.of = name, loaded, phase, len(dev.facts)
         self.blocks = block_count(loaded.model)
         self.layers = tuple(sorted({max(1, self.blocks // 2), self.blocks})) if self.blocks else ()
-        self.probe, self.dev = self._learnt(dev)
+        self.probe, self.dev = self._learned(dev)
         self.tokens = 0
 
-    def _learnt(self, dev: _Sets) -> tuple[linear_probe.Probe | None, int]:
+    def _learned(self, dev: _Sets) -> tuple[linear_probe.Probe | None, int]:
         """The probe, and the tokens that were read for it."""
         if not len(dev.facts) or not self.layers:
             return None, 0
         scores = CandidateScores(self.loaded, self.layers)
         rows = dev.rows(scores.of(dev.asked(False), self.phase))
         first = np.array([half_of(subject_key(subject)) == 0 for subject in dev.facts["subject"]])
-        return linear_probe.learnt(rows, first), scores.tokens
+        return linear_probe.learned(rows, first), scores.tokens
 
     def facts(self, sets: _Sets, identity: Mapping[tuple[str, str], float]) -> pd.DataFrame:
         """FACTS of this model, without `said`."""

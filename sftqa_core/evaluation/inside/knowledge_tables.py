@@ -5,18 +5,19 @@ Each fact is first averaged over the seeds of a setting, then facts are resample
 Wilson's. A fact that only some seeds have is left out. Facts are those that were looked at, at most so many of each level and domain: a
 total over them is not one over all test facts.
 
-Words follow intervals that leave out 0, corrected (Bonferroni) for all comparisons that the chapter's words make; shares have 95%.
+Intervals are 95%; verdicts in words follow those corrected (Bonferroni) for all comparisons that the words make (sentences.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from sftqa_core.artifacts import Kept
 from sftqa_core.evaluation.inside.look import Look
+from sftqa_core.evaluation.inside.sentences import Sentence, Weight, compared, ordered, side, texts
 from sftqa_core.evaluation.intervals import ALPHA, LEAST, Estimate, mean_interval, normal_interval, percentiles, resampled
 from sftqa_core.memory.shares import share_interval
 from sftqa_core.records import DOMAIN_NAMES, TrainSettings
@@ -33,7 +34,7 @@ _KNOWN, _SAID = (True, True, False, False), (True, False, True, False)  # of CLA
 MOVES = {  # a move -> what it is, the classes that it starts in, those that it ends in
     "activated": ("known but not said before, said now", (1,), (0,)),
     "silenced": ("known and said before, known but not said now", (0,), (1,)),
-    "learnt": ("not known before, known now", (2, 3), (0, 1)),
+    "learned": ("not known before, known now", (2, 3), (0, 1)),
     "erased": ("known before, not known now", (0, 1), (2, 3)),
     "control": ("neither known nor said before, said now: beside activated", (3,), (0, 2)),
 }
@@ -217,13 +218,22 @@ def against_examples(looks: Sequence[Look]) -> pd.DataFrame:
 
 
 # ---- words ----
-def words(chosen: Sequence[Look], others: Sequence[Look] = ()) -> list[str]:
-    """What may be said of the `chosen` looks (one setting) and of those of `others` that are `alike`, in short sentences."""
+class Compared(NamedTuple):
+    """A difference with its 95% interval, and on which side of 0 it lies by the corrected one: 1, -1, or 0 for cannot tell."""
+
+    value: float
+    low: float
+    high: float
+    side: int
+
+
+def sentences(chosen: Sequence[Look], others: Sequence[Look] = ()) -> list[Sentence]:
+    """What may be said of the `chosen` looks (one setting) and of those of `others` that are `alike`, claims first."""
     if not chosen:
         return []
     if facts_by_seed(chosen).empty:
-        return [NOTHING]
-    said: list[str] = []
+        return [Sentence(NOTHING, Weight.OPEN)]
+    said: list[Sentence] = []
     answered = [row for row in against_examples(alike(chosen, others)).to_dict("records") if row["kind"] == "known" and row["n"]]
     sure = _comparisons(chosen, _more_examples(alike(chosen, others), answered))
     moved = {(row["move"], row["domain"]): row for row in named_moves(chosen).to_dict("records")}
@@ -232,79 +242,87 @@ def words(chosen: Sequence[Look], others: Sequence[Look] = ()) -> list[str]:
         if base["model"] != "base":
             continue
         if base["facts"] < LEAST:
-            said.append(f"{place}: too few facts to tell ({base['facts']}).")
+            said.append(Sentence(f"{place}: too few facts to tell ({base['facts']}).", Weight.OPEN))
             continue
         told = f"{place}, of {base['facts']:,} facts the base model knows {_share(base, 'known')} and says {_share(base, 'said')}."
-        said.append(f"{told} {_excess(base, sure.get(('excess', domain)))}")
-        said.append(f"{_activated(moved['activated', domain], moved['control', domain])} {_changed(sure.get(('change', domain)))}")
-    return [*said, _probed(chosen, sure), *_enough(answered, sure.get(("examples", ALL)))]
+        said += [Sentence(told, Weight.NUMBER), _excess(place, base, sure.get(("excess", domain)))]
+        said += [*_activated(place, moved["activated", domain], moved["control", domain]), _changed(place, sure.get(("change", domain)))]
+    return ordered([*said, *_probed(chosen, sure), *_enough(answered, sure.get(("examples", ALL)))])
 
 
-def _comparisons(chosen: Sequence[Look], more_examples: np.ndarray) -> dict[tuple[str, str], Estimate]:
-    """Every difference that a verdict of the words follows, by what is compared and where: intervals are corrected (Bonferroni) for all of
-    them together. One of fewer than LEAST facts is left out: nothing is said of it."""
+def words(chosen: Sequence[Look], others: Sequence[Look] = ()) -> list[str]:
+    """The texts of `sentences`."""
+    return texts(sentences(chosen, others))
+
+
+def _comparisons(chosen: Sequence[Look], more_examples: np.ndarray) -> dict[tuple[str, str], Compared]:
+    """Every difference that a verdict of the words follows, by what is compared and where. Those of fewer than LEAST facts are left out:
+    nothing is said of them."""
     scores = {
         (name, place): _apart_by_fact(part, *columns)
         for place, part in _domains(facts_by_seed(chosen))
         for name, columns in (_PROBED if place == ALL else _COMPARED).items()
     }
     asked = {key: each for key, each in {**scores, ("examples", ALL): more_examples}.items() if len(each) >= LEAST}
-    return {key: _corrected(each, len(asked)) for key, each in asked.items()}
+    return {key: _judged(each, ALPHA / len(asked)) for key, each in asked.items()}
 
 
-def _corrected(scores: np.ndarray, asked: int) -> Estimate:
-    value = float(scores.mean())
-    low, high = normal_interval(value, resampled(scores[:, None])[:, 0], ALPHA / asked)
-    return Estimate(value, max(-1.0, low), min(1.0, high))
+def _judged(scores: np.ndarray, alpha: float) -> Compared:
+    """The mean of each fact's difference [facts]; its verdict at level 1 - alpha."""
+    value, draws = float(scores.mean()), resampled(scores[:, None])[:, 0]
+    shown = percentiles(draws)
+    return Compared(value, *shown, side(shown, normal_interval(value, draws, alpha)))
 
 
-def _excess(row: dict[Any, Any], excess: Estimate | None) -> str:
+def _excess(place: str, row: dict[Any, Any], excess: Compared | None) -> Sentence:
     if excess is None:
-        return "Too few of them have another subject to compare with."
-    ends = f"under another subject the same answers rank first for {row['other']:.1%}, {_apart(excess)}"
-    if _side(excess) > 0:
-        return f"This is more than common answers explain: {ends}."
-    return f"Common answers may explain it: {ends}."
+        return Sentence(f"{place}, whether common answers explain what is known: too few facts have another subject.", Weight.OPEN)
+    numbers = f"under another subject the same answers rank first for {row['other']:.1%}, {_apart(excess)}"
+    if excess.side > 0:
+        return compared(1, f"{place}, more facts are known than common answers explain: {numbers}.")
+    return compared(0, f"{place}, common answers may explain what is known: {numbers}.")
 
 
-def _activated(row: dict[Any, Any], control: dict[Any, Any]) -> str:
+def _activated(place: str, row: dict[Any, Any], control: dict[Any, Any]) -> list[Sentence]:
     """How many of the facts known and not said are said now, and beside it how many of those that were neither."""
-    said = f"Known but not said before tuning: too few facts to tell how many are said now ({row['facts']:.0f})."
-    if row["facts"] >= LEAST:
-        share = _share(row, "share", "low", "high")
-        said = f"Of {row['facts']:.0f} facts that it knew and did not say, the tuned model knows and says {share}."
-    if control["facts"] < LEAST:
-        return f"{said} Neither known nor said before: too few facts to compare with ({control['facts']:.0f})."
-    return (
-        f"{said} Of {control['facts']:.0f} that it neither knew nor said, the tuned model says {_share(control, 'share', 'low', 'high')}."
-    )
+    starts = ((row, "known and not said before tuning", "known and said now"), (control, "neither known nor said before", "said now"))
+    few = [f"{place}, facts {before}: too few to tell ({each['facts']:.0f})." for each, before, _ in starts if each["facts"] < LEAST]
+    shares = [
+        f"of {each['facts']:.0f} facts {before}, {_share(each, 'share', 'low', 'high')} are {now}"
+        for each, before, now in starts if each["facts"] >= LEAST
+    ]  # fmt: skip
+    numbers = [Sentence(f"{place}, {'; '.join(shares)}.", Weight.NUMBER)] if shares else []
+    return [*numbers, *(Sentence(text, Weight.OPEN) for text in few)]
 
 
-def _changed(change: Estimate | None) -> str:
+def _changed(place: str, change: Compared | None) -> Sentence:
+    about = f"{place}, whether tuning changes how much is known in the fixed set"
     if change is None:
-        return "Whether tuning changes how much is known in the fixed set: too few facts to tell."
-    if not _side(change):
-        return f"Whether tuning changes how much is known, these facts cannot tell: {_apart(change)} in the fixed set."
-    return f"With tuning {'more' if _side(change) > 0 else 'fewer'} facts are known in the fixed set: {_apart(change)}."
+        return Sentence(f"{about}: too few facts to tell.", Weight.OPEN)
+    if not change.side:
+        return compared(0, f"{about}: cannot tell, {_apart(change)}.")
+    return compared(1, f"{place}, with tuning {'more' if change.side > 0 else 'fewer'} facts are known in the fixed set: {_apart(change)}.")
 
 
-def _probed(looks: Sequence[Look], sure: Mapping[tuple[str, str], Estimate]) -> str:
+def _probed(looks: Sequence[Look], sure: Mapping[tuple[str, str], Compared]) -> list[Sentence]:
     """Whether a probe finds more in the base model's states than the likelihood shows."""
     rows = {row["by"]: row for row in internal(looks).to_dict("records") if row["model"] == "base"}
     probe, other, outside = (rows[RANKED_BY[by]] for by in ("inside", "inside_other", "outside"))
     subject, change = sure.get(("subject", ALL)), sure.get(("likelihood", ALL))
     if change is None:
-        return "Too few facts to tell what a linear probe of the hidden states finds."
+        return [Sentence("What a linear probe of the hidden states finds: too few facts to tell.", Weight.OPEN)]
     text = f"A linear probe of the base model's hidden states ranks {_share(probe, 'auc', 'low', 'high')} of pairs rightly"
     text += f", {other['auc']:.1%} where the question is about another subject" if other["facts"] else ""
-    text += f"; the likelihood ranks {_share(outside, 'auc', 'low', 'high')} of them rightly."
+    number = Sentence(f"{text}; the likelihood ranks {_share(outside, 'auc', 'low', 'high')} of them rightly.", Weight.NUMBER)
+    alone = "What the linear probe finds may be about the answers alone"
     if subject is None:
-        return f"{text} What it finds may be about the answers alone: too few facts have another subject."
-    if _side(subject) <= 0:
-        return f"{text} What it finds may be about the answers alone: under the right subject {_apart(subject)}."
-    if not _side(change):
-        return f"{text} Which of them tells more, these facts cannot tell: {_apart(change)}."
-    return f"{text} A linear probe finds {'more' if _side(change) > 0 else 'less'} than the likelihood shows: {_apart(change)}."
+        return [number, Sentence(f"{alone}: too few facts have another subject.", Weight.OPEN)]
+    if subject.side <= 0:
+        return [number, compared(0, f"{alone}: under the right subject {_apart(subject)}.")]
+    if not change.side:
+        return [number, compared(0, f"Whether the linear probe or the likelihood tells more: cannot tell, {_apart(change)}.")]
+    how = "more" if change.side > 0 else "less"
+    return [number, compared(1, f"The linear probe finds {how} than the likelihood shows: {_apart(change)}.")]
 
 
 def _more_examples(looks: Sequence[Look], answered: Sequence[dict[Any, Any]]) -> np.ndarray:
@@ -318,31 +336,27 @@ def _more_examples(looks: Sequence[Look], answered: Sequence[dict[Any, Any]]) ->
     return (means[1] - means[0]).dropna().to_numpy(dtype=float) if means else np.zeros(0)
 
 
-def _enough(answered: Sequence[dict[Any, Any]], change: Estimate | None) -> list[str]:
+def _enough(answered: Sequence[dict[Any, Any]], change: Compared | None) -> list[Sentence]:
     """What the smallest and the largest number of examples say to "60 are enough to activate what is there"."""
     about, rows = "How many examples it takes to activate what the base model knows", [row for row in answered if row["facts"] >= LEAST]
     if len(answered) < 2:
-        return [f"{about}: only one number was looked at."] if answered else []
+        return [Sentence(f"{about}: only one number was looked at.", Weight.OPEN)] if answered else []
     if len(rows) < 2:
         told = ", ".join(f"{row['facts']:.0f} with {row['n']:,} examples" for row in answered if row["facts"] < LEAST)
-        return [f"{about}: too few known facts to tell ({told})."]
+        return [Sentence(f"{about}: too few known facts to tell ({told}).", Weight.OPEN)]
     few, many = rows[0], rows[-1]
     text = f"Of the facts that the base model knows, {few['n']:,} examples get {_share(few, 'answered', 'low', 'high')} answered, "
     text += f"{many['n']:,} get {_share(many, 'answered', 'low', 'high')}"
+    number, doubt = Sentence(f"{text}.", Weight.NUMBER), "Whether more examples get more of the known facts answered"
     if change is None:
-        return [f"{text}. Whether more examples get more: too few facts in common to tell."]
-    if not _side(change):
-        return [f"{text}. Whether more examples get more, these facts cannot tell: {_apart(change)}."]
-    return [f"{text}: {'more' if _side(change) > 0 else 'fewer'}, {_apart(change)}."]
+        return [number, Sentence(f"{doubt}: too few facts in common to tell.", Weight.OPEN)]
+    if not change.side:
+        return [number, compared(0, f"{doubt}: cannot tell, {_apart(change)}.")]
+    return [compared(1, f"{text}: {'more' if change.side > 0 else 'fewer'}, {_apart(change)}.")]
 
 
-def _side(change: Estimate) -> int:
-    """1 or -1 where an interval lies on one side of 0, else 0."""
-    return int((change.low or 0) > 0) - int((change.high or 0) < 0)
-
-
-def _apart(change: Estimate) -> str:
-    return f"{points(change.value or 0)} points ({points(change.low or 0)} to {points(change.high or 0)})"
+def _apart(change: Compared) -> str:
+    return f"{points(change.value)} points ({points(change.low)} to {points(change.high)})"
 
 
 def _share(row: dict[Any, Any], name: str, low: str = "", high: str = "") -> str:

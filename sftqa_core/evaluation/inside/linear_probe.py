@@ -2,9 +2,9 @@
 
 Rows are candidates, each with the hidden state at its last token. The probe is a direction in which the right answer of a fact lies
 farther than its wrong ones: ridge regression of the differences right - wrong on 1, features scaled to one standard deviation. It is read
-as it is learnt: which share of a fact's pairs has the right answer farther.
+as it is learned: which share of a fact's pairs has the right answer farther.
 
-What it is read on it has seen nothing of. Objects are in two halves, and a probe that learnt from pairs of one half is read on pairs of
+What it is read on it has seen nothing of. Objects are in two halves, and a probe that learned from pairs of one half is read on pairs of
 the other, both answers of a pair in the same half; the facts that it learns from have other subjects than those that it is read on. Layer
 and strength of the penalty are chosen so on dev facts alone, which are cut in two by subject.
 """
@@ -51,10 +51,10 @@ class Rows:
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """A learnt probe."""
+    """A learned probe."""
 
-    layer: int  # position among the layers of the rows that it was learnt from
-    dev_share: float  # of pairs of dev facts that a probe with these settings ranks rightly, learnt without their subjects and objects
+    layer: int  # position among the layers of the rows that it was learned from
+    dev_share: float  # of pairs of dev facts that a probe with these settings ranks rightly, learned without their subjects and objects
     directions: _Floats  # [halves, hidden], of the half that it is to be read on
 
     def scores(self, states: _Floats, half: _Numbers) -> _Floats:
@@ -63,7 +63,7 @@ class Probe:
         return scores
 
 
-def learnt(rows: Rows, first: NDArray[np.bool_]) -> Probe | None:
+def learned(rows: Rows, first: NDArray[np.bool_]) -> Probe | None:
     """The probe of these dev facts; `first` [facts] says which part a fact's subject is in, of two. None where there are too few pairs."""
     trials = {}
     for layer, states in enumerate(rows.states):

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sftqa_core.evaluation.comparing import BETTER, FEW, OPEN, WORSE, Difference, Resamples, corrected
+from sftqa_core.evaluation.inside.drift_tables import trained_on
 from sftqa_core.evaluation.inside.look import Look
+from sftqa_core.evaluation.inside.sentences import Sentence, Weight, ordered, texts
 from sftqa_core.evaluation.intervals import LEAST, Estimate, mean_interval, resampled
 from sftqa_core.memory.shares import share_interval
 from sftqa_core.records import DOMAIN_NAMES, DOMAINS, TrainSettings
@@ -139,7 +141,7 @@ def curve(looks: Sequence[Look]) -> pd.DataFrame:
         resamples = scores.resamples(names, strata)
         for way, share in ((way, share) for way in WAYS for share in SHARES if point(way, share) in names):
             at = names.index(point(way, share))
-            one = _corrected([resamples.difference(at, 0)], [len(strata)])[0]
+            one = _judged([resamples.difference(at, 0)], [len(strata)])[0]
             draws = [float(np.mean([right[group].mean() for group in strata])) for right in scores.by_draw(names[at])]
             told = (one.value, one.low, one.high, one.verdict) if share else (0.0, 0.0, 0.0, "")
             ends = (min(draws), max(draws)) if len(draws) > 1 else (np.nan, np.nan)
@@ -174,7 +176,7 @@ def chosen_shares(looks: Sequence[Look]) -> dict[str, float]:
 
 
 def claims(looks: Sequence[Look]) -> pd.DataFrame:
-    """CLAIMS: what putting back the largest relative change does to the mean over levels, Holm's correction over all rows.
+    """CLAIMS: what putting back the largest relative change does to the mean over levels; verdicts have Holm's correction over all rows.
 
     In each domain, at the share that dev facts chose: against the tuned model (`against` is NONE), and against every other way at the share
     that dev facts chose for that; and at the largest share against the tuned model.
@@ -192,19 +194,24 @@ def claims(looks: Sequence[Look]) -> pd.DataFrame:
     found = [scores.resamples([one, other], strata).difference(0, 1) for _, _, one, other, strata in asked]
     rows = [
         (domain, one[1], against, other[1], *_told(difference, scores.seeds), difference.p_holm, difference.verdict)
-        for (domain, against, one, other, _), difference in zip(asked, _corrected(found, [len(each[-1]) for each in asked]), strict=True)
+        for (domain, against, one, other, _), difference in zip(asked, _judged(found, [len(each[-1]) for each in asked]), strict=True)
     ]
     return pd.DataFrame(rows, columns=list(CLAIMS))
 
 
-def _corrected(differences: Sequence[Difference], strata: Sequence[int]) -> list[Difference]:
-    """`corrected`, with a bound of its own where hardly a fact differs: a fact of the smallest of `strata` levels weighs one in their
-    number times its size, so the mean over levels is bounded as a share of so many facts is, not as that of the smallest level's."""
+def _judged(differences: Sequence[Difference], strata: Sequence[int]) -> list[Difference]:
+    """The 95% interval of each alone, and verdicts and p-values with Holm's correction over all of them (sentences.py).
+
+    Where hardly a fact differs, the bound is of its own: a fact of the smallest of `strata` levels weighs one in their number times its
+    size, so the mean over levels is bounded as a share of so many facts is, not as that of the smallest level's.
+    """
     wider = [replace(one, least=one.least * count) for one, count in zip(differences, strata, strict=True)]
     return [
-        replace(told, least=one.least, verdict=FEW if one.least < LEAST else told.verdict)
-        for one, told in zip(differences, corrected(wider), strict=True)
-    ]
+        replace(
+            corrected([alone])[0], least=one.least, p_holm=told.p_holm, verdict=FEW if one.least < LEAST else told.verdict,
+        )
+        for one, alone, told in zip(differences, wider, corrected(wider), strict=True)
+    ]  # fmt: skip
 
 
 def _told(one: Difference, seeds: int) -> tuple[int, int, int, float, float, float]:
@@ -212,7 +219,7 @@ def _told(one: Difference, seeds: int) -> tuple[int, int, int, float, float, flo
 
 
 def blocks(looks: Sequence[Look]) -> pd.DataFrame:
-    """BLOCKS: the mean over levels with a block of layers put back wholly, against the tuned model; Holm's correction over all rows."""
+    """BLOCKS: the mean over levels with a block of layers put back wholly, against the tuned model; verdicts are Holm's over all rows."""
     import pandas as pd
 
     scores, plain = Scores.of(looks, "blocks"), Scores.of(looks, "answers")
@@ -231,7 +238,7 @@ def blocks(looks: Sequence[Look]) -> pd.DataFrame:
             found.append(resamples.difference(at, len(names)))
             means.append(float(resamples.means[at]))
     rows = []
-    for (domain, name, undone, _), mean, one in zip(asked, means, _corrected(found, [each[-1] for each in asked]), strict=True):
+    for (domain, name, undone, _), mean, one in zip(asked, means, _judged(found, [each[-1] for each in asked]), strict=True):
         told = _told(one, scores.seeds)
         rows.append((domain, name, *told[:3], mean, *told[3:], one.verdict, undone))
     return pd.DataFrame(rows, columns=list(BLOCKS))
@@ -287,42 +294,58 @@ def _without_seed(settings: TrainSettings) -> dict[str, Any]:
 
 def settings_table(looks: Sequence[Look]) -> pd.DataFrame:
     """SETTINGS: for every number of examples and training levels what the largest relative change put back does, at the share that dev
-    facts chose; Holm's correction over all rows."""
+    facts chose; verdicts have Holm's correction over all rows. No row where they chose to put nothing back (`nothing_chosen`)."""
     import pandas as pd
 
     about, found, sizes = [], [], []
     for group in by_setting(looks):
         scores, best, first = Scores.of(group, "answers"), chosen_shares(group).get("relative"), group[0]
-        if scores is None or best is None:
+        if scores is None or not best:
             continue
-        trained = "any" if first.settings.levels is None else ", ".join(first.labels[level] for level in first.settings.levels)
         for domain, (_, strata) in ((domain, scores.headline(domain)) for domain in DOMAINS):
             if strata:
                 resamples = scores.resamples([point("relative", best), TUNED], strata)
-                about.append((domain, first.settings.n, trained, best, scores.seeds, *map(float, resamples.means)))
+                about.append((domain, first.settings.n, trained_on(first), best, scores.seeds, *map(float, resamples.means)))
                 found.append(resamples.difference(0, 1))
                 sizes.append(len(strata))
     rows = [
         (domain, n, trained, best, one.facts, one.least, seeds, tuned, accuracy, one.value, one.low, one.high, one.verdict)
-        for (domain, n, trained, best, seeds, accuracy, tuned), one in zip(about, _corrected(found, sizes), strict=True)
+        for (domain, n, trained, best, seeds, accuracy, tuned), one in zip(about, _judged(found, sizes), strict=True)
     ]
     return pd.DataFrame(rows, columns=list(SETTINGS))
 
 
-def words(looks: Sequence[Look]) -> list[str]:
-    """What may be said, in sentences: numbers with facts and intervals, and "cannot tell" where they allow no answer."""
+def nothing_chosen(looks: Sequence[Look]) -> list[str]:
+    """The settings whose dev facts choose to put nothing back, in words."""
+    groups = [group for group in by_setting(looks) if chosen_shares(group).get("relative") == 0]
+    return [f"n = {group[0].settings.n:,} trained on {trained_on(group[0])}" for group in groups]
+
+
+def sentences(looks: Sequence[Look]) -> list[Sentence]:
+    """What may be said, claims first: numbers with facts and intervals, and "cannot tell" where they allow no answer."""
     if Scores.of(looks, "answers") is None:
         return []
     table, picks = claims(looks), chosen(looks)
-    said = [_choices(picks) if picks["chosen"].any() else "There are no dev facts to choose a share by."]
+    none = Sentence("Which share is best to put back: there are no dev facts to choose by.", Weight.OPEN)
+    said = [Sentence(_choices(picks), Weight.NUMBER) if picks["chosen"].any() else none]
     for domain, rows in table.groupby("domain", sort=False):
         where, last = DOMAIN_NAMES[str(domain)].capitalize(), rows.iloc[-1]
         known = f"{last['facts']:,} facts, {last['seeds']} seed{'' if last['seeds'] == 1 else 's'}"
         for row in rows[rows["against"] == NONE].to_dict("records"):
             verdict = {BETTER: "it helps", WORSE: "it harms", OPEN: "cannot tell whether it helps"}.get(row["verdict"], row["verdict"])
-            said.append(f"{where}, {row['share']:.0%} put back by relative change: {_points(row)}, {known}: {verdict}.")
+            text = f"{where}, {row['share']:.0%} put back by relative change: {_points(row)}, {known}: {verdict}."
+            said.append(Sentence(text, _weight(row["verdict"])))
         said += _beside(where, rows[rows["against"] != NONE])
-    return said + _block_words(blocks(looks))
+    return ordered([*said, *_of_blocks(blocks(looks))])
+
+
+def words(looks: Sequence[Look]) -> list[str]:
+    """The texts of `sentences`."""
+    return texts(sentences(looks))
+
+
+def _weight(verdict: str) -> Weight:
+    return Weight.CLAIM if verdict in (BETTER, WORSE) else Weight.OPEN
 
 
 def _choices(picks: pd.DataFrame) -> str:
@@ -337,7 +360,7 @@ def _choices(picks: pd.DataFrame) -> str:
     return f"By the {by} of {best[0]['facts']:,} dev facts, best to put back are: {', '.join(shares)}.{seeds}"
 
 
-def _beside(where: str, rows: pd.DataFrame) -> list[str]:
+def _beside(where: str, rows: pd.DataFrame) -> list[Sentence]:
     """The relative ranking against the other ways, each at its share, by verdict."""
     verbs = {BETTER: "does better than", WORSE: "does worse than", OPEN: "cannot be told from", FEW: "has too few facts to be told from"}
     said = []
@@ -346,7 +369,7 @@ def _beside(where: str, rows: pd.DataFrame) -> list[str]:
         others = [f"{row['other_share']:.0%} {WAYS[row['against']]} ({_points(row)})" for row in some]
         if others:
             share = f"{some[0]['share']:.0%} by relative change" if some[0]["share"] else "putting nothing back"
-            said.append(f"{where}, {share} {verb}: {', '.join(others)}.")
+            said.append(Sentence(f"{where}, {share} {verb}: {', '.join(others)}.", _weight(verdict)))
     return said
 
 
@@ -362,7 +385,7 @@ def undone_words(rows: pd.DataFrame, best: float) -> str:
     return f"With {share:.0%} of the parameters so much of the squared update is put back: {', '.join(parts)}." if parts else ""
 
 
-def _block_words(table: pd.DataFrame) -> list[str]:
+def _of_blocks(table: pd.DataFrame) -> list[Sentence]:
     """The block that costs most in each domain, where that can be told; and which blocks have too few facts."""
     said = []
     for domain, rows in table.groupby("domain", sort=False):
@@ -371,12 +394,13 @@ def _block_words(table: pd.DataFrame) -> list[str]:
         if len(sure):
             row = sure.sort_values("difference").iloc[0]
             ends = f"{points(row['low'])} to {points(row['high'])}; {row['facts']:,} facts"
-            said.append(f"{where}: {block_name(row['block'])} cost most, {points(row['difference'])} points ({ends}).")
+            text = f"{where}: {block_name(row['block'])} cost most, {points(row['difference'])} points ({ends})."
+            said.append(Sentence(text, Weight.CLAIM))
         elif len(few) < len(rows):
-            said.append(f"{where}: cannot tell that any block of them costs accuracy.")
+            said.append(Sentence(f"{where}: cannot tell that any block of them costs accuracy.", Weight.OPEN))
         if len(few):
             blocks = f" for {', '.join(block_name(block) for block in few['block'])}" if len(few) < len(rows) else ""
-            said.append(f"{where}: {FEW}{blocks}.")
+            said.append(Sentence(f"{where}: {FEW}{blocks}.", Weight.OPEN))
     return said
 
 

@@ -1,4 +1,4 @@
-"""Keep: what is known stays, while something new is learnt (arXiv 2604.15574; "I don't know": arXiv 2405.05904).
+"""Keep: what is known stays, while something new is learned (arXiv 2604.15574; "I don't know": arXiv 2405.05904).
 
 1. A teacher: plain fine-tuning on the known ones of the examples (memory level above the lowest), where there is to be one.
 2. The student, from the base again, on all examples. Only attention or the feed-forward layers may move, where that is asked for, and

@@ -61,7 +61,7 @@ def run(stages: Stages, recipe: Preprocess) -> Made:
     table = table.assign(correct=right).astype({"level": "Int64", "planted": bool, "flagged": bool, "correct": bool})
     then = "Ask for more examples, a larger --flag-margin, or fewer wrong objects."
     if recipe.flagged_by == "yes-no":
-        then = "A model that has not learnt to answer Yes or No doubts everything: choose --flag-by likelihood, or a larger --flag-margin."
+        then = "A model that has not learned to answer Yes or No doubts everything: choose --flag-by likelihood, or a larger --flag-margin."
     require_enough(recipe.name, int(left.sum()), len(table), "examples left after cleaning", then)
     examples = dirty if not flagged.any() else teaching(dirty[left].reset_index(drop=True), taught[left])
     tuned = stages.tune("train", examples, last=True)

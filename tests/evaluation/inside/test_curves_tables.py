@@ -9,6 +9,7 @@ import pytest
 from sftqa_core.evaluation.inside import curves_tables
 from sftqa_core.evaluation.inside.curves import curves_grids, curves_slick
 from sftqa_core.evaluation.inside.curves_tables import words
+from sftqa_core.evaluation.inside.sentences import Weight
 from sftqa_core.evaluation.intervals import wilson
 from sftqa_core.records import SLICK
 from tests.evaluation.inside.made_curves import learned, look_of
@@ -121,11 +122,14 @@ def test_examples_are_compared_with_dev_facts_of_their_domain():
 
 
 def test_differences_have_wilsons_interval_at_the_corrected_level():
-    """0 of 35 against 5 of 35 leaves out 0 at 5%, and not at a sixth of it, where the bootstrap alone would."""
-    none, five = np.zeros(35), np.repeat([1.0, 0.0], [5, 30])
+    """0 of 35 against 5 of 35 leaves out 0 at 5%, and not at a sixth of it, where the bootstrap alone would; shown is the 95% interval."""
     names, verdicts = ("those", "these"), ("More", "Less", "Whether less")
-    assert curves_tables._compared(none, five, names, "fitted", verdicts, 0.05).startswith("Less.")
-    assert curves_tables._compared(none, five, names, "fitted", verdicts, 0.05 / 6).startswith("Whether less: cannot tell. Fitted: 0.0% of")
+    question = curves_tables._which_more(np.zeros(35), np.repeat([1.0, 0.0], [5, 30]), names, "fitted", verdicts)
+    sure, doubt = question.answered(0.05), question.answered(0.05 / 6)
+    assert (sure.weight, doubt.weight) == (Weight.CLAIM, Weight.OPEN)
+    numbers = "Fitted: 0.0% of those, 14.3% of these (-14.3 points, "
+    assert sure.text.startswith(f"Less. {numbers}")
+    assert doubt.text == sure.text.replace("Less.", "Whether less: cannot tell.")
 
 
 def test_one_domain_and_four_levels():
@@ -202,7 +206,7 @@ def test_the_regression_finds_what_was_planted():
             one = row(found.table, domain=domain, coefficient=name)
             assert [one[end] for end in ("value", "low", "high", "r2")] == pytest.approx([value, value, value, 1.0])
             assert one["facts"] == 120
-    assert curves_slick.regression_words(found)[0] == (
+    assert curves_slick.regression_sentences(found)[0].text == (
         "In-domain dev accuracy, 10 settings (10 runs): known examples fitted +50.0 points (+50.0 to +50.0), it rises with them; unknown "
         "examples fitted -25.0 points (-25.0 to -25.0), it falls with them."
     )
@@ -263,7 +267,7 @@ def test_the_regression_says_how_far_runs_differ():
     assert (claims["low"] < claims["value"]).all()
     assert (claims["value"] < claims["high"]).all()
     assert found.table["r2"].between(0, 0.5).all()
-    assert any("cannot tell" in sentence for sentence in curves_slick.regression_words(found))
+    assert any("cannot tell" in sentence.text for sentence in curves_slick.regression_sentences(found))
 
 
 def test_published_numbers_are_those_of_the_paper():

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sftqa_core.evaluation.inside.drift_tables import Drift, _of_runs, facts_of, looked_at, over_seeds, words
+from sftqa_core.evaluation.inside.drift_tables import Drift, _of_runs, facts_of, looked_at, over_seeds, sentences, words
 from sftqa_core.evaluation.inside.look import Look
 from sftqa_core.evaluation.intervals import median_interval, spearman_interval
 from tests.looks import LABELS, SHARES, drift_look
@@ -67,10 +67,14 @@ def test_lost_facts_are_compared_within_their_level():
     assert (row["lost"], row["kept"]) == (80, 160)
     assert (row["kl_lost"], row["kl_kept"]) == pytest.approx((2.5, 1.0), abs=0.03)
     assert 1.4 < row["low"] < row["difference"] < row["high"] < 1.6
+    for name in ("kl_lost", "kl_kept"):
+        assert row[f"{name}_low"] < row[name] < row[f"{name}_high"] < row[f"{name}_low"] + 0.05
     assert ("questions", "L0") not in rows.index  # none of them was right
     few = drift_look()
     row = Drift([few], [few]).lost_and_kept.set_index(["kind", "level"]).loc[("questions", "L1")]
     assert row["lost"] == 27
+    assert np.isnan(row["kl_lost_low"])
+    assert row["kl_kept_low"] < row["kl_kept"] < row["kl_kept_high"]
     assert np.isnan(row["difference"])
 
 
@@ -91,9 +95,9 @@ def test_words_of_one_run():
 def test_few_facts_say_nothing():
     """Below 30 every comparison of facts is too few to tell."""
     look = drift_look(count=20)
-    sentences = words(Drift([look], [look]))
-    assert sum("too few facts to tell" in sentence for sentence in sentences) == 6  # two domains, levels and lost facts at both prompts
-    assert not any("moved more" in sentence or "moved less" in sentence for sentence in sentences if "on the same 40 facts" not in sentence)
+    said = words(Drift([look], [look]))
+    assert sum("too few facts to tell" in text for text in said) == 6  # two domains, levels and lost facts at both prompts
+    assert not any("moved more" in text or "moved less" in text for text in said if "on the same 40 facts" not in text)
 
 
 @pytest.mark.parametrize(
@@ -140,13 +144,13 @@ def worse_with_n(settings: int, seeds: int = 1, **more) -> list[Look]:
 
 def over_settings(looks: list[Look], alpha: float = 0.05) -> str:
     """What is told of drift and accuracy over settings."""
-    return _of_runs(Drift(looks[:1], looks)).told(alpha)
+    return _of_runs(Drift(looks[:1], looks)).answered(alpha).text
 
 
 def test_correlation_over_settings_needs_eight():
     """Drift grows and accuracy falls: said with Spearman's rho and its interval; where all settings are equal, nothing is said."""
     sentence = over_settings(worse_with_n(9))
-    assert sentence.startswith("Over 9 settings (9 runs), more drift at statements goes with lower accuracy on L1 (Spearman -1.00")
+    assert sentence.startswith("Over 9 settings (9 runs), more drift at statements goes with lower accuracy on L1: Spearman -1.00 (")
     alike = [replace(drift_look(n=60 + at), tables=drift_look().tables) for at in range(8)]
     assert over_settings(alike).endswith("the settings do not differ.")
 
@@ -176,8 +180,12 @@ def test_verdicts_are_corrected_for_all_that_the_words_tell_of():
         logprob_tuned=table["logprob_base"] + noise - noise.mean() + 3.0 * noise.std() / 480**0.5
     )
     others = [drift_look(n=n, levels=levels, count=240) for n in (60, 240, 960) for levels in ((0,), (1,), (0, 1))]
-    assert "became more probable" in told(Drift([look], [look]), "At questions", "first token")
-    assert "cannot be told to have changed" in told(Drift([look], [look, *others]), "At questions", "first token")
+    sure, doubt = (told(Drift([look], beside), "At questions", "first token") for beside in ([look], [look, *others]))
+    assert "became more probable" in sure
+    assert "cannot be told to have changed" in doubt
+    assert sure.rpartition("the change: ")[2] == doubt.rpartition("the change: ")[2]  # what is shown is the 95% interval in both
+    weights = [sentence.weight for sentence in sentences(Drift([look], [look, *others]))]
+    assert weights == sorted(weights)
 
 
 def test_words_need_neither_both_domains_nor_levels_nor_two_of_them():

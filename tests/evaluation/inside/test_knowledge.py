@@ -168,7 +168,7 @@ def test_a_probe_finds_a_planted_direction_and_nothing_in_noise():
     """The layer with the direction is chosen and other facts are ranked rightly; of noise about half are."""
     first = np.arange(200) % 2 == 0
     for signal, low, high in ((8.0, 0.99, 1.0), (0.0, 0.44, 0.56)):
-        probe = linear_probe.learnt(rows_of(200, signal), first)
+        probe = linear_probe.learned(rows_of(200, signal), first)
         test = rows_of(300, signal, seed=1)
         shares = linear_probe.pair_shares(probe.scores(test.states[probe.layer], test.half), test.pairs(), test.fact, 300)
         assert low <= np.nanmean(shares) <= high
@@ -178,15 +178,15 @@ def test_a_probe_finds_a_planted_direction_and_nothing_in_noise():
 def test_a_probe_sees_no_object_of_its_half_and_needs_pairs():
     """Directions for one half come from pairs of the other: damage to one half's rows changes only the other's; few facts give none."""
     rows, first = rows_of(200, 8.0), np.arange(200) % 2 == 0
-    assert linear_probe.learnt(rows_of(20, 8.0), first[:20]) is None
+    assert linear_probe.learned(rows_of(20, 8.0), first[:20]) is None
     right, wrong = rows.pairs()
     assert np.array_equal(rows.half[right], rows.half[wrong])
     assert np.array_equal(rows.fact[right], rows.fact[wrong])
-    known = linear_probe.learnt(rows, first)
+    known = linear_probe.learned(rows, first)
     changed = rows.states.copy()
     changed[:, (rows.half == 0) & rows.right] *= 2
-    other = linear_probe.learnt(replace(rows, states=changed), first)
-    assert np.array_equal(known.directions[0], other.directions[0])  # read on half 0, learnt from half 1
+    other = linear_probe.learned(replace(rows, states=changed), first)
+    assert np.array_equal(known.directions[0], other.directions[0])  # read on half 0, learned from half 1
     assert not np.array_equal(known.directions[1], other.directions[1])
 
 

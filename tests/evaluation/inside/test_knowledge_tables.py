@@ -10,6 +10,7 @@ import pytest
 
 from sftqa_core.evaluation.inside import knowledge_tables as tables
 from sftqa_core.evaluation.inside.look import Look
+from sftqa_core.evaluation.inside.sentences import Sentence, Weight
 from sftqa_core.memory.shares import share_interval
 from sftqa_core.records import TrainSettings
 from sftqa_core.records.recipes import RECIPES
@@ -76,29 +77,41 @@ def test_moves_are_counted_between_classes():
     assert same.loc[same["before"] != same["after"], "facts"].sum() == 0
 
 
-def test_words_say_what_is_known_activated_and_open():
-    """Numbers with intervals; more than another subject explains; a move from too few facts and a single n are told as such."""
-    known, moved, probe, examples = tables.words([MIXED], [MIXED])
-    assert known.startswith(
-        "In-domain, of 40 facts the base model knows 75.0% (59.8% to 85.8%) and says 25.0% (14.2% to 40.2%). This is more"
-    )
-    assert known.endswith("rank first for 0.0%, +75.0 points (+59.8 to +90.2).")
-    assert moved.startswith("Known but not said before tuning: too few facts to tell how many are said now (20).")
-    assert "Neither known nor said before: too few facts to compare with (10)." in moved
-    assert moved.endswith("these facts cannot tell: 0.0 points (0.0 to 0.0) in the fixed set.")
-    assert probe == "Too few facts to tell what a linear probe of the hidden states finds."
-    assert examples == "How many examples it takes to activate what the base model knows: only one number was looked at."
+def told(chosen, others, *parts: str) -> Sentence:
+    """The only sentence with all of these parts."""
+    (found,) = [sentence for sentence in tables.sentences(chosen, others) if all(part in sentence.text for part in parts)]
+    return found
+
+
+def test_sentences_say_what_is_known_activated_and_open():
+    """Numbers with intervals; more than another subject explains; moves from too few facts and a single n are told as such, last."""
+    assert [(sentence.weight.name, sentence.text) for sentence in tables.sentences([MIXED], [MIXED])] == [
+        (
+            "CLAIM",
+            "In-domain, more facts are known than common answers explain: under another subject the same answers rank first for 0.0%, "
+            "+75.0 points (+60.0 to +87.5).",
+        ),
+        ("NUMBER", "In-domain, of 40 facts the base model knows 75.0% (59.8% to 85.8%) and says 25.0% (14.2% to 40.2%)."),
+        ("OPEN", "In-domain, facts known and not said before tuning: too few to tell (20)."),
+        ("OPEN", "In-domain, facts neither known nor said before: too few to tell (10)."),
+        ("OPEN", "In-domain, whether tuning changes how much is known in the fixed set: cannot tell, 0.0 points (0.0 to 0.0)."),
+        ("OPEN", "What a linear probe of the hidden states finds: too few facts to tell."),
+        ("OPEN", "How many examples it takes to activate what the base model knows: only one number was looked at."),
+    ]
 
 
 def test_words_claim_only_what_leaves_out_0():
     """Common answers may explain what another subject shows as well; fewer facts known and a weak probe are told with their intervals."""
     worse = look_of([(1.0, False)] * 40, [(0.5, False)] * 20 + [(1.0, True)] * 20, other=1.0, inside=0.6)
-    known, moved, probe, _ = tables.words([worse], [worse])
-    assert "Common answers may explain it: under another subject the same answers rank first for 100.0%, 0.0 points" in known
-    assert "Of 40 facts that it knew and did not say, the tuned model knows and says 50.0% (35.2% to 64.8%)." in moved
-    assert "With tuning fewer facts are known in the fixed set: -50.0 points (-69.7 to -30.3)." in moved
-    assert probe.endswith("A linear probe finds less than the likelihood shows: -40.0 points (-40.0 to -40.0).")
-    assert "Neither known nor said before: too few facts to compare with (0)." in moved
+    common = told(
+        [worse], [worse], "common answers may explain what is known: under another subject the same answers rank first for 100.0%"
+    )
+    assert (common.weight, "0.0 points (0.0 to 0.0)" in common.text) == (Weight.OPEN, True)
+    assert told([worse], [worse], "of 40 facts known and not said before tuning, 50.0% (35.2% to 64.8%) are known and said now.")
+    fewer = told([worse], [worse], "with tuning fewer facts are known in the fixed set: -50.0 points (-65.0 to -35.0).")
+    assert fewer.weight is Weight.CLAIM
+    assert told([worse], [worse], "The linear probe finds less than the likelihood shows: -40.0 points (-40.0 to -40.0).")
+    assert told([worse], [worse], "neither known nor said before: too few to tell (0)")
     alone = look_of(BASE, TUNED, inside=0.6, inside_other=0.6)
     assert "may be about the answers alone: under the right subject 0.0 points (0.0 to 0.0)." in tables.words([alone])[-1]
     assert tables.words([look_of(BASE[:5], TUNED[:5])])[0] == "In-domain: too few facts to tell (5)."
@@ -106,14 +119,17 @@ def test_words_claim_only_what_leaves_out_0():
 
 
 def test_a_verdict_is_corrected_for_all_that_the_words_compare():
-    """4 of 40 facts lost are fewer by the 95% interval, and cannot be told from none by that of two comparisons."""
+    """4 of 40 facts lost are fewer by the 95% interval, and cannot be told from none by that of two comparisons; what is shown is the 95%
+    one, the same as in the table."""
     base = [(1.0, False)] * 40
     look = look_of(base, [(0.5, False)] * 4 + [(1.0, True)] * 36, other=1.0)
     row = tables.changes([look]).set_index(["domain", "share"]).loc[("in", "fixed")]
     assert (row["difference"], row["high"] < 0) == (pytest.approx(-0.1), True)
-    assert "these facts cannot tell: -10.0 points (-20.6 to +0.6) in the fixed set." in tables.words([look])[1]
-    sure = tables.words([look_of(base, [(0.5, False)] * 7 + [(1.0, True)] * 33, other=1.0)])[1]
-    assert "With tuning fewer facts are known in the fixed set: -17.5 points (" in sure
+    doubt = told([look], [look], "whether tuning changes how much is known in the fixed set: cannot tell, -10.0 points")
+    assert doubt.weight is Weight.OPEN
+    assert f"({100 * row['low']:.1f} to {100 * row['high']:.1f})" in doubt.text
+    many = look_of(base, [(0.5, False)] * 7 + [(1.0, True)] * 33, other=1.0)
+    assert told([many], [], "with tuning fewer facts are known in the fixed set: -17.5 points (").weight is Weight.CLAIM
 
 
 def test_activated_facts_have_a_control():
@@ -123,9 +139,9 @@ def test_activated_facts_have_a_control():
     row = tables.named_moves([look]).set_index(["domain", "move"]).loc[("in", "control")]
     assert (row["facts"], row["moved"], row["share"]) == (40, 10, 0.25)
     assert (row["low"], row["high"]) == pytest.approx(tuple(map(float, share_interval(10, 40))))
-    assert tables.words([look])[1].startswith(
-        "Of 40 facts that it knew and did not say, the tuned model knows and says 75.0% (59.8% to 85.8%). "
-        "Of 40 that it neither knew nor said, the tuned model says 25.0% (14.2% to 40.2%)."
+    assert told([look], [], "known and not said").text == (
+        "In-domain, of 40 facts known and not said before tuning, 75.0% (59.8% to 85.8%) are known and said now; of 40 facts neither known "
+        "nor said before, 25.0% (14.2% to 40.2%) are said now."
     )
 
 
@@ -176,12 +192,15 @@ def test_answers_to_known_facts_against_examples():
     assert table.index.get_level_values("n").unique().tolist() == [0, 60, 960]
     assert table["answered"].tolist() == pytest.approx([1 / 3, 0, 22 / 30, 0, 1, 0])
     assert table.loc[(60, "known"), "facts"] == 30
-    assert tables.words([MIXED], [more, MIXED])[-1] == (
+    assert told([MIXED], [more, MIXED], "960 get").text == (
         "Of the facts that the base model knows, 60 examples get 73.3% (55.6% to 85.8%) answered, 960 get 100.0% (88.6% to 100.0%): "
-        "more, +26.7 points (+7.1 to +46.3)."
+        "more, +26.7 points (+13.3 to +43.3)."
     )
     alone = replace(more, settings=replace(more.settings, n=61))
-    assert "these facts cannot tell" in tables.words([MIXED], [MIXED, replace(alone, tables=MIXED.tables)])[-1]
+    assert (
+        "Whether more examples get more of the known facts answered: cannot tell"
+        in tables.words([MIXED], [MIXED, replace(alone, tables=MIXED.tables)])[-1]
+    )
 
 
 def test_pairs_have_the_share_that_each_ranking_gets():

@@ -11,6 +11,7 @@ import pytest
 from sftqa_core.evaluation.comparing import largest_share
 from sftqa_core.evaluation.inside import restoration_tables as tables
 from sftqa_core.evaluation.inside.restoration_tables import ALL, MEAN, NONE
+from sftqa_core.evaluation.inside.sentences import Sentence, Weight
 from sftqa_core.evaluation.intervals import wilson
 from tests.restored_looks import BEST, RIGHT, made_look
 
@@ -58,7 +59,7 @@ def test_dev_facts_of_all_seeds_choose():
     looks = [made_look(0), made_look(1), made_look(2, best={**BEST, "relative": 0.6})]
     assert tables.chosen_shares(looks) == BEST
     assert row_of(tables.chosen(looks), way="relative", share=0.1)["by_seed"] == (0.1, 0.1, 0.6)
-    assert "Single seeds choose 10%, 10%, 60% by relative change." in tables.words(looks)[0]
+    assert any(text.endswith("Single seeds choose 10%, 10%, 60% by relative change.") for text in tables.words(looks))
 
 
 def test_claims_are_corrected_together():
@@ -69,23 +70,37 @@ def test_claims_are_corrected_together():
     assert claims["difference"].tolist() == pytest.approx([0.225, 0.0125, 0.325, -0.5] * 2)
     assert claims["verdict"].tolist() == ["better", "cannot tell", "better", "worse"] * 2
     alone = row_of(tables.curve([made_look()]), domain="in", level=MEAN, way="relative", share=0.1)
-    assert claims["low"][0] < alone["low"] < alone["high"] < claims["high"][0]
+    assert (claims["low"][0], claims["high"][0]) == (alone["low"], alone["high"])  # shown alone, as in the chart
+    assert claims["p_holm"][0] > 0
 
 
-def test_words_follow_the_corrected_intervals():
-    """Numbers, facts and seeds stand in each sentence."""
-    said = tables.words([made_look()])
-    assert said[0] == (
+def test_a_verdict_needs_the_corrected_interval():
+    """A gain whose own interval leaves out 0, and which cannot be told beside seven other comparisons."""
+    slight = {**RIGHT, ("relative", 0.1, 0): (15, 32), ("random", 0.1, 0): (15, 32), ("random", 0.1, 1): (15, 32)}
+    row = tables.claims([made_look(right=slight)]).iloc[0]
+    assert (row["difference"], row["low"] > 0, row["p_holm"] > 0.05, row["verdict"]) == (pytest.approx(0.0875), True, True, "cannot tell")
+    (text,) = [text for text in tables.words([made_look(right=slight)]) if text.startswith("In-domain, 10% put back")]
+    assert text.endswith(": cannot tell whether it helps.")
+
+
+def test_what_came_out_stands_first():
+    """Claims, then which share dev facts choose, then what cannot be told; numbers, facts and seeds stand in each sentence."""
+    said = tables.sentences([made_look()])
+    assert [sentence.weight.name for sentence in said] == ["CLAIM"] * 8 + ["NUMBER"] + ["OPEN"] * 2
+    claims, (choice,), doubts = said[:8], said[8:9], said[9:]
+    assert choice.text == (
         "By the mean over levels of 60 dev facts, best to put back are: 10% (largest relative change), nothing (largest absolute change), "
         "10% (by chance, as many), 20% (by chance, as large an update)."
     )
-    assert said[1].startswith("In-domain, 10% put back by relative change: +22.5 points, ")
-    assert said[1].endswith(", 80 facts, 1 seed: it helps.")
-    assert said[2].startswith("In-domain, 60% put back by relative change: -50.0 points, ")
-    assert said[2].endswith(": it harms.")
-    assert said[3].startswith("In-domain, 10% by relative change does better than: 20% by chance, as large an update (+32.5 points, ")
-    assert said[4].startswith("In-domain, 10% by relative change cannot be told from: 10% by chance, as many (+1.2 points, ")
-    assert said[-1].startswith("Out-of-domain, whole layers put back: layers 0-1 cost most, -47.5 points (")
+    assert claims[0].text.startswith("In-domain, 10% put back by relative change: +22.5 points, ")
+    assert claims[0].text.endswith(", 80 facts, 1 seed: it helps.")
+    assert claims[1].text.startswith("In-domain, 60% put back by relative change: -50.0 points, ")
+    assert claims[1].text.endswith(": it harms.")
+    assert claims[2].text.startswith(
+        "In-domain, 10% by relative change does better than: 20% by chance, as large an update (+32.5 points, "
+    )
+    assert doubts[0].text.startswith("In-domain, 10% by relative change cannot be told from: 10% by chance, as many (+1.2 points, ")
+    assert claims[-1].text.startswith("Out-of-domain, whole layers put back: layers 0-1 cost most, -47.5 points (")
 
 
 def test_when_dev_facts_choose_nothing_there_is_no_gain_to_claim():
@@ -163,11 +178,11 @@ def test_without_dev_facts_blocks_are_told_all_the_same():
     bare = dataclasses.replace(look, tables={"restoration": {**look.tables["restoration"], "chosen": picks}})
     for case in (bare, dataclasses.replace(look, tables={"restoration": {**bare.tables["restoration"], "chosen": picks[:0]}})):
         said = tables.words([case])
-        assert said[0] == "There are no dev facts to choose a share by."
-        assert [sentence.split(":")[0] for sentence in said[1:]] == [
-            "In-domain, whole layers put back", "Out-of-domain, whole layers put back",
+        assert [text.split(":")[0] for text in said] == [
+            "In-domain, whole layers put back", "Out-of-domain, whole layers put back", "Which share is best to put back",
         ]  # fmt: skip
-        assert "layers 0-1 cost most, -47.5 points (" in said[1]
+        assert said[-1].endswith("there are no dev facts to choose by.")
+        assert "layers 0-1 cost most, -47.5 points (" in said[0]
         assert not len(tables.claims([case]))
         assert tables.chosen_shares([case]) == {}
 
@@ -176,11 +191,14 @@ def test_blocks_with_too_few_facts_are_named():
     """Beside those of which something can be told; all of them together need no names."""
     blocks = tables.blocks([made_look()])
     some = blocks.assign(verdict=blocks["verdict"].mask(blocks["block"].isin(["other", "2"]), "too few facts to tell"))
-    said = tables._block_words(some)
-    assert said[0].startswith("In-domain, whole layers put back: layers 0-1 cost most, ")
-    assert said[1] == "In-domain, whole layers put back: too few facts to tell for embeddings and the rest, layer 2."
-    few = tables._block_words(blocks.assign(verdict="too few facts to tell"))
-    assert few == [f"{where}, whole layers put back: too few facts to tell." for where in ("In-domain", "Out-of-domain")]
+    said = tables._of_blocks(some)
+    assert said[0].text.startswith("In-domain, whole layers put back: layers 0-1 cost most, ")
+    few = "In-domain, whole layers put back: too few facts to tell for embeddings and the rest, layer 2."
+    assert said[1] == Sentence(few, Weight.OPEN)
+    told = tables._of_blocks(blocks.assign(verdict="too few facts to tell"))
+    assert told == [
+        Sentence(f"{where}, whole layers put back: too few facts to tell.", Weight.OPEN) for where in ("In-domain", "Out-of-domain")
+    ]
 
 
 def test_settings_stand_side_by_side():
@@ -188,10 +206,18 @@ def test_settings_stand_side_by_side():
     looks = [made_look(0), made_look(1), made_look(0, n=960, levels=(1,)), made_look(0, n=60)]
     found = tables.settings_table(looks)
     assert found[["n", "levels", "seeds"]].to_numpy().tolist() == [
-        [60, "any", 1], [60, "any", 1], [240, "any", 2], [240, "any", 2], [960, "L1", 1], [960, "L1", 1],
+        [60, "all levels", 1], [60, "all levels", 1], [240, "all levels", 2], [240, "all levels", 2], [960, "L1", 1], [960, "L1", 1],
     ]  # fmt: skip
     assert found["difference"].tolist() == pytest.approx([0.225] * 6)
     assert found["share"].tolist() == [0.1] * 6
+    assert tables.nothing_chosen(looks) == []
+
+
+def test_settings_that_put_nothing_back_are_named():
+    """They have no row: there is no difference to tell of."""
+    looks = [made_look(), made_look(n=960, levels=(1,), best={**BEST, "relative": 0.0})]
+    assert tables.settings_table(looks)["n"].tolist() == [240, 240]
+    assert tables.nothing_chosen(looks) == ["n = 960 trained on L1"]
 
 
 def test_how_much_of_the_update_goes():

@@ -207,7 +207,7 @@ def test_what_can_not_work_is_refused(tmp_path, monkeypatch):
         "wrong objects."
     )
     monkeypatch.setattr(flagging, "by_yes_or_no", lambda stages, objects, shots: flagging.by_likelihood(stages, {}))
-    with pytest.raises(NotEnoughFacts, match="has not learnt to answer Yes or No doubts everything: choose --flag-by likelihood"):
+    with pytest.raises(NotEnoughFacts, match="has not learned to answer Yes or No doubts everything: choose --flag-by likelihood"):
         made_of(tmp_path, Preprocess(treatment="dropped", flagged_by="yes-no"))
     everything = TrainSettings("m", n=TrainSettings.ALL)
     with pytest.raises(SettingsError, match="n can't be all, give a number"):

@@ -15,6 +15,7 @@ import numpy as np
 from sftqa_core.evaluation import intervals
 from sftqa_core.evaluation.inside.curves.curves_grids import ALL, Grids, curves_of, grids_of, watched_runs
 from sftqa_core.evaluation.inside.look import Look
+from sftqa_core.evaluation.inside.sentences import Sentence, Weight, compared, side
 from sftqa_core.evaluation.intervals import ALPHA, DRAWS, LEAST
 from sftqa_core.records import DOMAIN_NAMES, DOMAINS
 from sftqa_core.records.amounts import points
@@ -197,27 +198,27 @@ def train_by_test(looks: Sequence[Look]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["stop", "train", "test", "n", "facts", "seeds", "accuracy"])
 
 
-def regression_words(found: Regression) -> list[str]:
+def regression_sentences(found: Regression) -> list[Sentence]:
     """One sentence a domain on what fitted unknown examples cost, or why that can't be told."""
     if found.reason:
-        return [f"What fitted unknown examples do to dev accuracy: {CANNOT_TELL}, {found.reason}."]
+        return [Sentence(f"What fitted unknown examples do to dev accuracy: {CANNOT_TELL}, {found.reason}.", Weight.OPEN)]
     told = []
     for domain, rows in found.table.groupby("domain", sort=False):
         if rows["facts"].iloc[0] < LEAST:
             told.append(too_few(f"What fitted unknown examples do to {DOMAIN_NAMES[str(domain)]} dev accuracy", int(rows["facts"].iloc[0])))
             continue
-        effects = "; ".join(_effect(row) for row in rows.to_dict("records") if row["coefficient"] != "base")
-        told.append(f"{DOMAIN_NAMES[str(domain)].capitalize()} dev accuracy, {found.settings} settings ({found.runs} runs): {effects}.")
+        asked = rows[rows["coefficient"] != "base"].to_dict("records")
+        sides = [side((row["low"], row["high"]), (row["least"], row["most"])) for row in asked]
+        about = f"{DOMAIN_NAMES[str(domain)].capitalize()} dev accuracy, {found.settings} settings ({found.runs} runs)"
+        told.append(compared(int(any(sides)), f"{about}: {'; '.join(map(_effect, asked, sides))}."))
     return told
 
 
-def _effect(row: dict[Any, Any]) -> str:
-    verdict = "it rises with them" if row["least"] > 0 else "it falls with them" if row["most"] < 0 else CANNOT_TELL
-    return (
-        f"{row['coefficient']} examples fitted {points(row['value'])} points ({points(row['least'])} to {points(row['most'])}), {verdict}"
-    )
+def _effect(row: dict[Any, Any], where: int) -> str:
+    verdict = {1: "it rises with them", -1: "it falls with them", 0: CANNOT_TELL}[where]
+    return f"{row['coefficient']} examples fitted {points(row['value'])} points ({points(row['low'])} to {points(row['high'])}), {verdict}"
 
 
-def too_few(what: str, facts: int) -> str:
+def too_few(what: str, facts: int) -> Sentence:
     """A sentence on a question that too few facts stand behind."""
-    return f"{what}: {CANNOT_TELL}, too few facts ({facts:,})."
+    return Sentence(f"{what}: {CANNOT_TELL}, too few facts ({facts:,}).", Weight.OPEN)
