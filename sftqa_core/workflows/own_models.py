@@ -33,7 +33,7 @@ ARCHITECTURES = {  # of the built-in models, whose sizes are taken -> what a pag
     "atlas-neox": "GPT-NeoX, wider",
 }
 USUAL_FACTS = 4_000  # a larger source is cut to so many unless somebody asks for more: minutes on a processor
-READ_TOKENS = 2_000_000  # a tiny model needs about so many until all levels occur; a short text is read several times over
+READ_TOKENS = 1_000_000  # a tiny model needs about so many until all levels occur; a short text is read several times over
 MOST_PASSES = 32
 QUESTIONS = (500, 10_000)  # question documents, at least and at most: one to two statements, a quarter of that is filler
 MENTIONS = (1, 4, 16, 64, 256)  # where groups of facts begin
