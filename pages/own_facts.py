@@ -26,7 +26,7 @@ with left:
         here = made if model.done else None
         probed = ProbeSettings(made.name, made.source) if made else None
         probe = own_results.probe_step(probed if here else None, stamp)
-        first = TrainSettings(made.name, made.source, min(own_results.USUAL, size.train)) if made else None
+        first = TrainSettings(made.name, made.source, min(own_results.USUAL, size.train)) if made and size.train else None
         tune, run = own_results.tune_step(first if probe.done else None, stamp)
         compare = own_results.compare_step(first, run, size.train if size else 0, stamp)
         own_steps.row([facts, model, probe, tune, compare], tiles)

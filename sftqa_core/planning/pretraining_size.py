@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.artifacts import Kept
-from sftqa_core.errors import FactsError, NotEnoughFacts
+from sftqa_core.artifacts import Kept, finished, read_manifest
+from sftqa_core.errors import FactsError, NotEnoughFacts, SftqaError
 from sftqa_core.evaluation.intervals import LEAST
 from sftqa_core.jsonrecord import declared, fingerprint
 from sftqa_core.knowledge import corpus
 from sftqa_core.knowledge.facts import UNUSED, FactSource
-from sftqa_core.models import catalogue, devices, footprint
+from sftqa_core.models import devices, footprint
 from sftqa_core.models.footprint import Shape, TuningStep
 from sftqa_core.planning.fit import PROCESS_BYTES, Fit
 from sftqa_core.records import PretrainSettings, TrainSettings
+from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -152,8 +154,10 @@ def written_bytes(settings: PretrainSettings) -> int:
 def measured_flops(device: str) -> tuple[float, str] | None:
     """Operations a second of the fastest pre-training that was done here on such a device, and of which model; None where none was."""
     known = []
-    for card in catalogue.list_models():
-        told = card.details.get("training") if card.kind == "pretrained" else None
-        if isinstance(told, dict) and told.get("device") == device and (told.get("seconds") or 0) >= ENOUGH_S and card.parameters:
-            known.append((6 * card.parameters * told.get("tokens", 0) / told["seconds"], card.name))
+    for name, folder in finished([Workspace.current().models]).items():
+        with contextlib.suppress(SftqaError, KeyError, TypeError, ValueError):  # a damaged model says nothing
+            manifest = read_manifest(folder)
+            told = manifest["training"]
+            if told["device"] == device and float(told["seconds"]) >= ENOUGH_S:
+                known.append((6.0 * manifest["parameters"] * told["tokens"] / told["seconds"], name))
     return max(known, default=None)

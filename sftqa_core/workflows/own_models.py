@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sftqa_core.errors import SftqaError
 from sftqa_core.evaluation import comparing
 from sftqa_core.evaluation.intervals import LEAST, spearman_interval, wilson
 from sftqa_core.jsonrecord import fingerprint
@@ -55,8 +56,8 @@ def own_model(source: str, like: str = "atlas-llama", spread: str = "wide", limi
     choices find the same model again. Raises `SftqaError` for a source that can't be opened."""
     chosen, built_in, opened = SPREADS[spread], lists.BUILT_IN[like], open_source(source)
     corpus = CorpusSettings(qa_documents=0, filler_documents=0, unstated_share=chosen.unstated)
-    times = {"min_exposures": chosen.least, "max_exposures": chosen.most}
-    settings = replace(built_in, name="own", source=source, seed=0, corpus=corpus, limit=limit, **times)
+    settings = replace(built_in, name="own", source=source, seed=0, corpus=corpus, limit=limit)
+    settings = replace(settings, min_exposures=chosen.least, max_exposures=chosen.most)
     questions = min(max(pretraining_size(settings, opened).statements // 2, QUESTIONS[0]), QUESTIONS[1])
     settings = replace(settings, corpus=replace(corpus, qa_documents=questions, filler_documents=questions // 4))
     passes = round(READ_TOKENS / max(pretraining_size(settings, opened).tokens, 1))
@@ -80,8 +81,11 @@ def has_mentions(source: str) -> bool:
 
 def is_made(settings: PretrainSettings) -> bool:
     """Whether a model of these settings, made from the facts as they are now, is there."""
-    card = next((card for card in catalogue.list_models() if card.name == settings.name), None)
-    return card is not None and catalogue.same_making(card, settings, open_source(settings.source).fingerprint)
+    try:
+        card = catalogue.find_model(settings.name)
+    except SftqaError:  # there is none, or it is damaged and is made again
+        return False
+    return catalogue.same_making(card, settings, open_source(settings.source).fingerprint)
 
 
 def finished_run(settings: TrainSettings) -> str:

@@ -13,6 +13,7 @@ from pages._ui.own import own_reads
 from pages._ui.own.own_steps import Step, section, stands, work
 from pages._ui.runs import forms
 from pages._ui.runs.result_panels import accuracy_charts
+from pages._ui.wording import sentence
 from sftqa_core.figures.levels import level_shares_figure
 from sftqa_core.records import PAPER, ProbeSettings, TrainSettings
 
@@ -50,7 +51,7 @@ def tune_step(settings: TrainSettings | None, stamp: str) -> tuple[Step, str]:
     step = stands(4, "train", settings, own_reads.tuned_words(run) if run else [])
     with section(step):
         if settings is None:
-            st.caption("Needs step 3: accuracy is told by memory level.")
+            st.caption("Needs the levels of step 3, and in-domain facts to tune on.")
             return step, ""
         if run and step.done:
             stored = resources.run(run)
@@ -91,7 +92,7 @@ def compare_step(first: TrainSettings | None, run: str, most: int, stamp: str) -
 
 def _links(settings: TrainSettings, run: str, other: str, step: Step) -> None:
     for said in step.said:
-        st.markdown(f":green[:material/check_circle:] {said}")
+        st.markdown(f":green[:material/check_circle:] {sentence(said)}")
     with st.container(horizontal=True):
         to: dict[str, Any] = {"runs": ",".join(filter(None, (run, other)))}
         page_link(

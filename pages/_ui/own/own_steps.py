@@ -29,6 +29,7 @@ _BADGES = {
     "problem": ("can't go on", "red", ":material/error:"),
 }
 _FAILED = ("failed", "cancelled")
+_TILE = 170  # pixels
 
 
 @dataclass
@@ -64,10 +65,10 @@ def stands(number: int, kind: str, settings: PretrainSettings | ProbeSettings | 
 
 def row(steps: Sequence[Step], place: Any) -> None:
     """All steps side by side, with their states."""
-    with place:
-        for step, column in zip(steps, st.columns(len(steps)), strict=True):
+    with place.container(horizontal=True, gap="small"):  # two in a row on a telephone
+        for step in steps:
             name, colour, icon = _BADGES[step.state]
-            with column.container(border=True, height="stretch", key=f"own-tile-{step.number}"):
+            with st.container(border=True, width=_TILE, key=f"own-tile-{step.number}"):
                 st.markdown(f"**{step.title}**")
                 st.badge(name, color=colour, icon=icon)
 
