@@ -231,7 +231,7 @@ def _pretraining(settings: PretrainSettings) -> Forecast:
     if size.problems:
         return cost
     kind = devices.numbered(devices.chosen_device(settings.device))[0]
-    flops, known = 6 * pretraining_size.parameters(settings) * size.tokens, pretraining_size.measured_flops(kind)
+    flops, known = 6 * size.parameters * size.tokens, pretraining_size.measured_flops(kind)
     slow, fast = (known[0] / 1.5, known[0] / 0.7) if known else FLOPS_PER_S[kind]
     low, high = (
         start + document_s * size.documents + flops / rate

@@ -26,7 +26,7 @@ from sftqa_core.models import catalogue, devices, footprint, quantising, tokeniz
 from sftqa_core.models.gguf import gguf_reading
 from sftqa_core.models.hub import fetch, hub_cache
 from sftqa_core.models.serving.addresses import KIND as SERVER
-from sftqa_core.planning import preflight_model, pretraining_size
+from sftqa_core.planning import preflight_model
 from sftqa_core.planning.fit import Fit, gigabytes, resource
 from sftqa_core.planning.forecast import Forecast, forecast
 from sftqa_core.planning.preflight_model import Looked
@@ -116,9 +116,9 @@ def _pretraining_points(settings: PretrainSettings, cost: Forecast | None) -> li
     checks += [Check("facts", "ok", said), *(Check("facts", "note", note) for note in size.notes)]
     checks += [Check("file", "note", " ".join(source.notes))] if source.notes else []
     checks += [footprint_check(cost.fit, place), _time_check(cost)]
-    written = pretraining_size.written_bytes(settings)
-    kept = footprint.checkpoint_bytes(pretraining_size.parameters(settings)) if cost.seconds_high > _MINUTE_S else 0
-    return [*checks, disk_check([Writing("the model", Workspace.current().root, written)], Workspace.current().root, kept)]
+    kept = footprint.checkpoint_bytes(size.parameters) if cost.seconds_high > _MINUTE_S else 0
+    root = Workspace.current().root
+    return [*checks, disk_check([Writing("the model", root, size.written_bytes)], root, kept)]
 
 
 def _time_check(cost: Forecast) -> Check:

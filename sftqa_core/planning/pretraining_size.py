@@ -37,17 +37,19 @@ _kept: Kept[PretrainingSize] = Kept(32)
 class PretrainingSize:
     """What a corpus will hold, counted but for the tokens, which are estimated."""
 
-    facts: int  # that the corpus is written from
-    relations: int
-    unstated: int  # of them never stated
-    carriers: int  # of them stated in question form, and so left out of tuning and testing
-    train: int  # left for tuning: in-domain
-    dev: int
-    test: int
-    statements: int
-    documents: int  # with questions and filler
-    tokens: int  # about, over all epochs
-    steps: int
+    facts: int = 0  # that the corpus is written from
+    relations: int = 0
+    unstated: int = 0  # of them never stated
+    carriers: int = 0  # of them stated in question form, and so left out of tuning and testing
+    train: int = 0  # left for tuning: in-domain
+    dev: int = 0
+    test: int = 0
+    statements: int = 0
+    documents: int = 0  # with questions and filler
+    tokens: int = 0  # about, over all epochs
+    steps: int = 0
+    parameters: int = 0
+    written_bytes: int = 0  # of the finished model, in half precision
     problems: tuple[str, ...] = ()  # why no corpus can be written of these facts
     notes: tuple[str, ...] = ()  # why the result may say little
 
@@ -63,20 +65,31 @@ def _counted(settings: PretrainSettings, source: FactSource) -> PretrainingSize:
         facts = corpus.stated(settings, corpus.pick_corpus_facts(source.facts, settings.relations, settings.limit))
         length = _mean_bytes(settings, facts, source)
     except (FactsError, NotEnoughFacts) as error:
-        return PretrainingSize(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, (str(error),))
+        return PretrainingSize(problems=(str(error),))
     own, statements = settings.corpus, int(facts["exposures"].sum())
     documents = statements + own.qa_documents + own.filler_documents
     tokens = round(documents * (length / BYTES_A_TOKEN + 1)) * settings.epochs
     split = facts["split"].where(~facts["carrier"], UNUSED)
     train = int(((split == "train") & (facts["domain"] == "in")).sum())
     dev, test = (int((split == name).sum()) for name in ("dev", "test"))
-    unstated, carriers = int((facts["exposures"] == 0).sum()), int(facts["carrier"].sum())
-    steps = tokens // (settings.sequence_length * settings.batch_size)
-    problems = () if steps else ("The corpus would not fill one batch. Use more facts, more mentions, or a smaller batch size.",)
-    notes = tuple(_notes(train, test, steps))
+    steps, weights = tokens // (settings.sequence_length * settings.batch_size), parameters(settings)
     return PretrainingSize(
-        len(facts), facts["relation"].nunique(), unstated, carriers, train, dev, test, statements, documents, tokens, steps, problems, notes
-    )  # fmt: skip
+        facts=len(facts),
+        relations=facts["relation"].nunique(),
+        unstated=int((facts["exposures"] == 0).sum()),
+        carriers=int(facts["carrier"].sum()),
+        train=train,
+        dev=dev,
+        test=test,
+        statements=statements,
+        documents=documents,
+        tokens=tokens,
+        steps=steps,
+        parameters=weights,
+        written_bytes=2 * weights + _FILES_BYTES,
+        problems=() if steps else ("The corpus would not fill one batch. Use more facts, more mentions, or a smaller batch size.",),
+        notes=tuple(_notes(train, test, steps)),
+    )
 
 
 def _mean_bytes(settings: PretrainSettings, facts: pd.DataFrame, source: FactSource) -> float:
@@ -144,11 +157,6 @@ def pretraining_fit(settings: PretrainSettings, size: PretrainingSize, batch_siz
     ram = devices.device_ram(setting)
     free, total = (ram.free, ram.total) if ram else (None, None)
     return Fit(device, used.total + beside, used.least + beside, free, total, parts=used)
-
-
-def written_bytes(settings: PretrainSettings) -> int:
-    """Of the finished model, in half precision."""
-    return 2 * parameters(settings) + _FILES_BYTES
 
 
 def measured_flops(device: str) -> tuple[float, str] | None:

@@ -11,6 +11,7 @@ from pages._ui.facts.upload_panel import upload_button
 from pages._ui.own import own_reads
 from pages._ui.own.own_steps import Step, section, stands, work
 from pages._ui.wording import sentence
+from sftqa_core.artifacts import in_words
 from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.atlas import is_atlas
 from sftqa_core.records import SPREADS, PretrainSettings
@@ -111,7 +112,8 @@ def _text_words(settings: PretrainSettings, size: Any) -> None:
     st.caption(
         f"Its text: {size.statements:,} statements of {size.facts:,} facts ({size.unstated:,} of them never stated), and "
         f"{settings.corpus.qa_documents:,} documents with questions of {size.carriers:,} train facts{again}. Those {size.carriers:,} are "
-        f"left out of tuning and testing; no question of any other fact is ever read. To tune on: {size.train:,}; to test: {size.test:,}."
+        f"left out of tuning and testing; no question of any other fact is ever read. To tune on: {size.train:,}; to test: {size.test:,}. "
+        f"The model has {size.parameters:,} parameters and takes {in_words(size.written_bytes)} on disk."
     )
 
 
