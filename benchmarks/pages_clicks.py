@@ -24,6 +24,7 @@ PAGES = {  # name in the table -> path
     "Results": "results",
     "Compare": "compare",
     "Inside": "inside",
+    "Own facts": "own-facts",
     "Ask": "ask",
     "Fact": "fact",
     "Jobs": "jobs",

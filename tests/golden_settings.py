@@ -159,7 +159,7 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
         CorpusSettings(),
         {
             "seed": 1, "seen_templates": 7, "worn_share": 0.1, "qa_documents": 30, "qa_list_share": 0.5, "qa_answered_share": 0.5,
-            "filler_documents": 30, "exposure_scale": 0.5, "redealt_share": 0.5, "contested_kept": 0.5,
+            "filler_documents": 30, "exposure_scale": 0.5, "redealt_share": 0.5, "contested_kept": 0.5, "unstated_share": 0.5,
         },
     ),
     "PretrainSettings": (
@@ -168,7 +168,7 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
             "name": "other", "source": "facts.csv", "architecture": "qwen2", "hidden_size": 96, "layers": 2, "heads": 2,
             "key_value_heads": 2, "intermediate_size": 256, "vocabulary": 400, "sequence_length": 32, "batch_size": 2,
             "optimizer": "adamw", "learning_rate": 1e-3, "warmup_steps": 10, "weight_decay": 0.1, "epochs": 2, "seed": 1,
-            "corpus": CorpusSettings(seed=1), "max_exposures": 40, "limit": 40, "relations": ("P17",), "device": "cpu",
+            "corpus": CorpusSettings(seed=1), "max_exposures": 40, "min_exposures": 2, "limit": 40, "relations": ("P17",), "device": "cpu",
             "precision": "float32", "compile": True, "accumulate": 2,
         },
     ),

@@ -23,6 +23,7 @@ from sftqa_core.records import (
     FetchSettings,
     InsideSettings,
     Job,
+    PretrainSettings,
     ProbeSettings,
     StudySettings,
     SweepSettings,
@@ -108,7 +109,8 @@ def submit(
     | InsideSettings
     | FetchSettings
     | FetchFactsSettings
-    | CompleteSettings,
+    | CompleteSettings
+    | PretrainSettings,
     expected_s: Sequence[float] = (),
 ) -> Job:
     """Queue the work once: a second click, or the same click in another tab, gets the job that the first one made.
@@ -120,12 +122,12 @@ def submit(
     return executor.submit(kind, wanted, fingerprint([kind, wanted, over[:1]]), expected_s)
 
 
-def starts_after(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings) -> str:
+def starts_after(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings | PretrainSettings) -> str:
     """What a job with these settings would wait for: "Starts after 1 running and 2 queued jobs, in about 3 min."; empty where nothing."""
     run = settings.run if isinstance(settings, SweepSettings | InsideSettings) else settings
     try:
-        models = run.models if isinstance(run, StudySettings) else (run.model,)
-        needs = needs_of_device(device_for(run.device, models), run.gpus, held_as(run))
+        models = run.models if isinstance(run, StudySettings) else () if isinstance(run, PretrainSettings) else (run.model,)
+        needs = needs_of_device(device_for(run.device, models), getattr(run, "gpus", 1), held_as(run))
     except SftqaError:  # preflight says why
         return ""
     running, queued, starts_in_s = next_start(current_executor(), "train", needs.gpus)  # all of them take a device
@@ -185,7 +187,7 @@ def submit_again(kind: str, settings: dict[str, Any]) -> Job:
 
 
 def expected_s(
-    settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings | CompleteSettings,
+    settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings | CompleteSettings | PretrainSettings,
 ) -> tuple[float, ...]:
     """Seconds at best and at worst; nothing where there is no forecast: the job itself tells what is wrong.
 

@@ -15,6 +15,7 @@ from sftqa_core.records import (
     LevelScheme,
     ModelCard,
     Preflight,
+    PretrainSettings,
     ProbeSettings,
     PromptFormat,
     RunSummary,
@@ -82,6 +83,12 @@ def _model_names(runs: int) -> dict[str, str]:
     return names_of(list(_models(runs).values()))
 
 
+def forget_models() -> None:
+    """List models anew: one was made a moment ago."""
+    _models.clear()
+    _model_names.clear()
+
+
 def _kept_runs() -> int:
     """Changes when a run is stored or removed: what it kept is a model."""
     from sftqa_core.workspace import Workspace
@@ -98,8 +105,7 @@ def offered(device: str, stamp: str) -> Any:
     the pickers' lists, too."""
     from sftqa_core import workflows
 
-    _models.clear()
-    _model_names.clear()
+    forget_models()
     return workflows.offered_models(device)
 
 
@@ -112,8 +118,7 @@ def add_model(name: str, base: str = "") -> tuple[ModelCard, str]:
     if is_server(name.strip()):
         raise SettingsError("A model on a server is added in a terminal: sftqa models --add ADDRESS#MODEL. A page takes no address.")
     added = workflows.add_model(name, base)
-    _models.clear()
-    _model_names.clear()
+    forget_models()
     offered.clear()
     return added
 
@@ -123,8 +128,7 @@ def remove_model(name: str) -> str:
     from sftqa_core import workflows
 
     note = workflows.remove_model(name)
-    _models.clear()
-    _model_names.clear()
+    forget_models()
     offered.clear()
     return note
 
@@ -225,7 +229,9 @@ def run_part(run_id: str, part: str) -> RunSummary:
 
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=64)
-def forecast(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings, stamp: str) -> Any:
+def forecast(
+    settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings | PretrainSettings, stamp: str
+) -> Any:
     from sftqa_core import workflows
 
     return workflows.forecast(settings)
@@ -233,7 +239,7 @@ def forecast(settings: TrainSettings | ProbeSettings | StudySettings | SweepSett
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=64)
 def preflight(
-    settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings, stamp: str, _cost: Any
+    settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings | PretrainSettings, stamp: str, _cost: Any
 ) -> Preflight:
     """What would stop this work; the forecast is known already and no part of the key."""
     from sftqa_core import workflows

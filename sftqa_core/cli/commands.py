@@ -17,7 +17,7 @@ from sftqa_core.cli.typed_records import pretrain_settings, probe_settings, sche
 from sftqa_core.errors import SettingsError
 from sftqa_core.planning.fit import gigabytes
 from sftqa_core.planning.offers import WORKS
-from sftqa_core.records import MOVES, CompleteSettings, FetchSettings, Preflight, ProbeSettings, Question, TrainSettings
+from sftqa_core.records import MOVES, CompleteSettings, FetchSettings, Preflight, PretrainSettings, ProbeSettings, Question, TrainSettings
 from sftqa_core.records.amounts import span
 from sftqa_core.records.probes import held_as
 
@@ -128,17 +128,20 @@ def train(options: Namespace) -> dict[str, Any]:
     return {**summary.to_dict(), "levels_by": settings.scheme.method, **{name: value for name, value in beside.items() if value}}
 
 
-def _tell_cost(settings: ProbeSettings | TrainSettings) -> None:
+def _tell_cost(settings: ProbeSettings | TrainSettings | PretrainSettings) -> None:
     """One line before the work starts, unless there are no facts for it. Raises `SettingsError` where it can't."""
     workflows.bring_facts(settings.source, Console())
     cost = workflows.forecast(settings)
     pieces = {"examples": cost.examples, "steps": cost.steps, "test facts": cost.test_facts, "facts to probe": cost.probes_needed}
+    if (size := cost.pretraining) is not None:
+        pieces = {"facts": size.facts, "statements": size.statements, "documents": size.documents, "steps or so": size.steps}
+        pieces |= {"test facts": size.test}
     counted = ", ".join(f"{count:,} {name}" for name, count in pieces.items() if count)
     takes = f"about {span(cost.seconds_low, cost.seconds_high)}. " if cost.seconds_high else ""
     needs = f"{cost.fit.resource}: {cost.fit.line().rstrip('.')}. " if cost.fit else ""
     if cost.fit or not cost.problems:
         print(f"{counted}{': ' if counted else ''}{takes}{needs}{' '.join(cost.notes)}", file=sys.stderr, flush=True)
-    if any((cost.examples, cost.probes_needed)):
+    if any((cost.examples, cost.probes_needed, size)):
         checked(workflows.preflight(settings, cost))
 
 
@@ -231,6 +234,7 @@ def jobs(options: Namespace) -> dict[str, Any]:
 def pretrain(options: Namespace) -> dict[str, Any]:
     """`sftqa pretrain NAME`: a tiny model, trained from scratch."""
     settings = pretrain_settings(options, {**workflows.built_in_models(), **workflows.unmade_models()})
+    _tell_cost(settings)
     console = Console()
     with leased(settings, "pretrain"), console.gentle():
         return workflows.pretrain(settings, console).to_dict()

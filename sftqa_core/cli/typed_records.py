@@ -14,6 +14,7 @@ from sftqa_core.cli.option_texts import USUAL_SHOTS
 from sftqa_core.cli.recipe_options import recipe_of
 from sftqa_core.cli.setting_options import SAMPLING, given
 from sftqa_core.errors import SettingsError
+from sftqa_core.jsonrecord import declared
 from sftqa_core.records.presets import PRESETS
 
 
@@ -82,8 +83,8 @@ def pretrain_settings(options: argparse.Namespace, known: dict[str, records.Pret
     """The options over the settings of the known model of that name, or over the defaults."""
     start = known.get(options.name, records.PretrainSettings(options.name))
     typed, corpus = given(options, records.PretrainSettings), start.corpus
-    if options.qa_documents is not None:
-        corpus = replace(corpus, qa_documents=options.qa_documents)
+    flagged = [name for name, about in declared(records.CorpusSettings).items() if about.flag]
+    corpus = replace(corpus, **{name: value for name in flagged if (value := getattr(options, name)) is not None})
     return replace(start, **typed | {"corpus": corpus} | _batch(options, start))
 
 

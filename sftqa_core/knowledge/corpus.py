@@ -77,17 +77,19 @@ def own_carriers(facts: pd.DataFrame) -> pd.Series:
     return facts["source"].map(is_atlas).astype(bool) & (facts["split"] == UNUSED)
 
 
-def with_exposures(facts: pd.DataFrame, most: int, seed: int) -> pd.DataFrame:
+def with_exposures(facts: pd.DataFrame, most: int, seed: int, least: int = LEAST_EXPOSURES, unstated: float = 0.0) -> pd.DataFrame:
     """`facts` with `exposures` and `carrier` (bool) filled in.
 
-    Recorded exposures stay; otherwise each fact gets a log-uniform number up to `most`. Outside the built-in world, which
-    brings its own, up to 25 train facts a relation carry questions, which must then be left out of tuning.
+    Recorded exposures stay; otherwise the share `unstated` of the facts is never stated, and each other fact gets a log-uniform number
+    from `least` to `most`. Outside the built-in world, which brings its own, up to 25 train facts a relation carry questions, which
+    must then be left out of tuning.
     """
     facts = facts.copy()
     facts["carrier"] = _pick_carriers(facts, seed)
     if "exposures" in facts and facts["exposures"].notna().all():
         return facts
-    facts["exposures"] = [_drawn_exposures(seed, *row, most) for row in zip(facts["fact_id"], facts["carrier"], strict=True)]
+    rows = zip(facts["fact_id"], facts["carrier"], strict=True)
+    facts["exposures"] = [_drawn_exposures(seed, *row, (min(least, most), most), unstated) for row in rows]
     return facts
 
 
@@ -115,8 +117,14 @@ def with_mixture(facts: pd.DataFrame, settings: CorpusSettings) -> pd.DataFrame:
 def corpus_of(settings: PretrainSettings, source: FactSource, edition: str = "") -> Corpus:
     """What a model with these settings is pre-trained on; another `edition` has other sentences about the same facts."""
     facts = pick_corpus_facts(source.facts, settings.relations, settings.limit)
-    facts = with_mixture(with_exposures(facts, settings.max_exposures, settings.corpus.seed), settings.corpus)
-    return write_corpus(facts, source.relations, settings.corpus, edition)
+    return write_corpus(stated(settings, facts), source.relations, settings.corpus, edition)
+
+
+def stated(settings: PretrainSettings, facts: pd.DataFrame) -> pd.DataFrame:
+    """Facts (`pick_corpus_facts`) with how often the corpus of these settings states each, and which carry its questions."""
+    own = settings.corpus
+    spread = with_exposures(facts, settings.max_exposures, own.seed, settings.min_exposures, own.unstated_share)
+    return with_mixture(spread, own)
 
 
 def held_out_documents(settings: PretrainSettings, source: FactSource, count: int) -> list[str]:
@@ -126,20 +134,25 @@ def held_out_documents(settings: PretrainSettings, source: FactSource, count: in
     return list(other)[:count]
 
 
+def refuse_bare_pairs(facts: pd.DataFrame, relations: Mapping[str, Relation]) -> None:
+    """Raises `FactsError` for facts whose statements would be the test questions themselves, each with its answer."""
+    counts = Counter(facts["relation"])
+    bare = {name: n for name, n in counts.items() if any("{question}" in placeholders(text) for text in relations[name].templates)}
+    if bare:
+        raise FactsError(
+            "A model can't be pre-trained on bare question-answer pairs, found under "
+            f"{', '.join(f'{name} ({n:,} facts)' for name, n in bare.items())}: its corpus would contain the test questions with "
+            "their answers. Give each fact a relation, a subject and an object, or choose other relations."
+        )
+
+
 def write_corpus(facts: pd.DataFrame, relations: Mapping[str, Relation], settings: CorpusSettings, edition: str = "") -> Corpus:
     """The corpus of `facts` (`with_exposures`, then `with_mixture`), shuffled, deterministic.
 
     Raises `NotEnoughFacts` when question documents are wanted and fewer than three facts can carry them, `FactsError`
     for bare question-answer pairs.
     """
-    counts = Counter(facts["relation"])
-    bare = {name: n for name, n in counts.items() if any("{question}" in placeholders(text) for text in relations[name].templates)}
-    if bare:  # their statements would be the test questions themselves, each with its answer
-        raise FactsError(
-            "A model can't be pre-trained on bare question-answer pairs, found under "
-            f"{', '.join(f'{name} ({n:,} facts)' for name, n in bare.items())}: its corpus would contain the test questions with "
-            "their answers. Give each fact a relation, a subject and an object, or choose other relations."
-        )
+    refuse_bare_pairs(facts, relations)
     draw = random.Random(f"corpus {settings.seed}{edition}")
     seen = {}
     for name in facts["relation"].unique():
@@ -180,13 +193,14 @@ def _pick_carriers(facts: pd.DataFrame, seed: int) -> pd.Series:
     return facts["fact_id"].isin(chosen)
 
 
-def _drawn_exposures(seed: int, name: str, carrier: bool, most: int) -> int:
-    """Depends on the fact and the seed alone, so that a larger selection leaves a fact's number as it was."""
+def _drawn_exposures(seed: int, name: str, carrier: bool, bounds: tuple[int, int], unstated: float) -> int:
+    """Depends on the fact, the seed, bounds and share alone, so that a larger selection leaves a fact's number as it was."""
     draw = random.Random(f"exposures {seed} {name}")
     if carrier:
         return draw.randint(*CARRIER_EXPOSURES)
-    low, high = math.log(min(LEAST_EXPOSURES, most)), math.log(most)
-    return round(math.exp(low + (high - low) * draw.random()))
+    low, high = map(math.log, bounds)
+    count = round(math.exp(low + (high - low) * draw.random()))
+    return 0 if unstated and draw.random() < unstated else count
 
 
 def _statements(

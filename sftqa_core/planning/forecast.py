@@ -11,12 +11,15 @@ from sftqa_core.errors import NotEnoughFacts
 from sftqa_core.evaluation.inside import curves
 from sftqa_core.evaluation.predictions import held_out_facts, is_kept, require_test_facts
 from sftqa_core.jsonrecord import Record
+from sftqa_core.knowledge.sources import open_source
 from sftqa_core.memory import profiles, speeds
 from sftqa_core.models import chat_templates, devices
 from sftqa_core.models.serving.addresses import KIND as SERVER
+from sftqa_core.planning import pretraining_size
 from sftqa_core.planning.fit import Estimator, Fit, verdict
+from sftqa_core.planning.pretraining_size import PretrainingSize
 from sftqa_core.progress import Silent
-from sftqa_core.records import InsideSettings, ProbeSettings, StudySettings, SweepSettings, TrainSettings
+from sftqa_core.records import InsideSettings, PretrainSettings, ProbeSettings, StudySettings, SweepSettings, TrainSettings
 from sftqa_core.records.probes import held_as
 from sftqa_core.records.tuning import minutes, parts_of, probe_settings
 from sftqa_core.training import recipes
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 _MEASURED = "Based on this model's measured speed on this machine."
 _ROUGH = "A rough estimate from the model's size: too little of this work was measured on this machine."
+_NEVER_MADE = "A rough estimate from the model's size: no model was pre-trained on this machine for long enough to tell."
 _NOTHING = "Nothing left to compute."
 # Of a look inside, in answers a fact that is looked at: restored models, controls by chance a draw, rankings of an answer; and drift's
 # in answers a test fact. (benchmarks/inside.py: 18.9, 4.2 and 1.4 evaluations of 3,060 facts, 600 of which are looked at.)
@@ -54,6 +58,7 @@ class Forecast:
     problems: tuple[str, ...]  # why it can't be done; empty where it can
     runs: int = 1  # of a study those that are left
     fit: Fit | None = None  # None where nothing has to be computed
+    pretraining: PretrainingSize | None = None  # of a pre-training, which has no examples and no probes
 
     def within(self, kind: str, settings: Record, needed: Callable[[dict[str, Any]], Fit]) -> Forecast:
         """The same with what the settings need on their device, and what stands against that; `needed` estimates any settings."""
@@ -76,11 +81,13 @@ class Forecast:
         )
 
 
-def forecast(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings) -> Forecast:
-    """The cost of a training run, a probe, a study, a sweep or a look inside.
+def forecast(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings | PretrainSettings) -> Forecast:
+    """The cost of a training run, a probe, a study, a sweep, a look inside or a pre-training.
 
     Raises `SftqaError` for a model or source that can't be had.
     """
+    if isinstance(settings, PretrainSettings):
+        return _pretraining(settings)
     if isinstance(settings, SweepSettings):
         return _sweep(settings)
     if isinstance(settings, InsideSettings):
@@ -215,6 +222,29 @@ def _inside(settings: InsideSettings) -> Forecast:
         made["train"] += round(curves.cost(run, settings, one.examples, len(held_out_facts(prober.source, run, "dev"))).examples)
     low, high, basis = _seconds(prober, made)
     return replace(one, seconds_low=low, seconds_high=high, notes=basis)
+
+
+def _pretraining(settings: PretrainSettings) -> Forecast:
+    """Writing and encoding the corpus, then its steps: six operations a parameter and token."""
+    size = pretraining_size.pretraining_size(settings, open_source(settings.source))
+    cost = Forecast(0, size.steps, size.test, 0, 0.0, 0.0, size.notes, size.problems, pretraining=size)
+    if size.problems:
+        return cost
+    kind = devices.numbered(devices.chosen_device(settings.device))[0]
+    flops, known = 6 * size.parameters * size.tokens, pretraining_size.measured_flops(kind)
+    slow, fast = (known[0] / 1.5, known[0] / 0.7) if known else FLOPS_PER_S[kind]
+    low, high = (
+        start + document_s * size.documents + flops / rate
+        for start, document_s, rate in zip(START_S, pretraining_size.DOCUMENT_S, (fast, slow), strict=True)
+    )
+    basis = f"Based on how fast {known[1]} was pre-trained here." if known else _NEVER_MADE
+    cost = replace(cost, seconds_low=low, seconds_high=high, notes=(*size.notes, basis))
+
+    def needed(data: dict[str, Any]) -> Fit:
+        at_once = max(1, data["batch_size"] // data.get("accumulate", 1))
+        return pretraining_size.pretraining_fit(settings, size, at_once)
+
+    return cost.within("pretrain", settings, needed)
 
 
 def _train(settings: TrainSettings) -> Forecast:

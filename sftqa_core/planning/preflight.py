@@ -20,8 +20,9 @@ from sftqa_core.errors import MissingPackage, SettingsError, SftqaError
 from sftqa_core.evaluation.predictions import held_out_facts
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.facts import FactSource
+from sftqa_core.knowledge.sources import open_source
 from sftqa_core.memory.profiles import open_for
-from sftqa_core.models import devices, footprint, quantising, tokenizer_files
+from sftqa_core.models import catalogue, devices, footprint, quantising, tokenizer_files
 from sftqa_core.models.gguf import gguf_reading
 from sftqa_core.models.hub import fetch, hub_cache
 from sftqa_core.models.serving.addresses import KIND as SERVER
@@ -30,7 +31,17 @@ from sftqa_core.planning.fit import Fit, gigabytes, resource
 from sftqa_core.planning.forecast import Forecast, forecast
 from sftqa_core.planning.preflight_model import Looked
 from sftqa_core.progress import Reporter
-from sftqa_core.records import Check, InsideSettings, Preflight, ProbeSettings, StudySettings, SweepSettings, TrainSettings
+from sftqa_core.records import (
+    Check,
+    InsideSettings,
+    Preflight,
+    PretrainSettings,
+    ProbeSettings,
+    StudySettings,
+    SweepSettings,
+    TrainSettings,
+)
+from sftqa_core.records.amounts import span
 from sftqa_core.records.probes import held_as
 from sftqa_core.training import optimizers, recipes, trying
 from sftqa_core.workspace import Workspace
@@ -42,17 +53,25 @@ KINDS: dict[type, str] = {
     StudySettings: "study",
     SweepSettings: "sweep",
     InsideSettings: "inside",
+    PretrainSettings: "pretrain",
 }
-PACKAGES = {"probe": ("torch", "transformers"), "train": ("torch", "transformers", "accelerate", "peft")}
+PACKAGES = {
+    "probe": ("torch", "transformers"),
+    "train": ("torch", "transformers", "accelerate", "peft"),
+    "pretrain": ("torch", "transformers"),
+}
 LITTLE = 1_000_000_000  # bytes that should be left beside what is written
 _FREE_SOME = "Free some space, or set {} to a folder on another disk."
 _MINUTE_S = 60.0  # a shorter training writes no checkpoint
+LONG_S, LONGEST_S = 2 * 3600.0, 24 * 3600.0  # of a pre-training: worth knowing, and refused where it takes longer even at best
 _kept: Kept[list[Check]] = Kept(64)  # a form asks again at every change, most of which change no text
 
 
-def preflight(settings: Settings | SweepSettings | InsideSettings, cost: Forecast | None = None) -> Preflight:
+def preflight(settings: Settings | SweepSettings | InsideSettings | PretrainSettings, cost: Forecast | None = None) -> Preflight:
     """Every point, for whatever `settings` ask for. `cost`: their forecast, where it is known already."""
     kind = KINDS[type(settings)]
+    if isinstance(settings, PretrainSettings):
+        return Preflight(kind, tuple(_pretraining_points(settings, cost)))
     if isinstance(settings, SweepSettings | InsideSettings):
         rates = settings.rates if isinstance(settings, SweepSettings) else (settings.run.learning_rate,)
         one = replace(settings.run, learning_rate=min(filter(None, rates or ()), default=None))
@@ -76,6 +95,39 @@ def preflight(settings: Settings | SweepSettings | InsideSettings, cost: Forecas
     if any(check.state == "problem" and check.name in ("model", "device", "chat") for check in checks):
         return Preflight(kind, tuple(checks))
     return Preflight(kind, (*checks, *_costs(settings, cost, looked, place)))
+
+
+def _pretraining_points(settings: PretrainSettings, cost: Forecast | None) -> list[Check]:
+    """Name, packages, device, facts, memory, time and disk of a model that is made from nothing."""
+    device, place = device_check(settings.device)
+    checks = [packages_check("pretrain"), device]
+    try:
+        source = open_source(settings.source)
+        catalogue.refuse_other_making(settings, source.fingerprint)
+        cost = cost or forecast(settings)
+    except SettingsError as error:
+        return [Check.of_error("model", str(error), "Choose another name."), *checks]
+    except SftqaError as error:
+        return [*checks, Check.of_error("facts", str(error), "Choose other facts.")]
+    size = cost.pretraining
+    if size is None or size.problems:
+        return [*checks, Check.of_error("facts", " ".join(cost.problems), "Choose other facts or relations.")]
+    said = f"{size.facts:,} facts of {size.relations:,} relations; {size.train:,} to tune on, {size.test:,} to test."
+    checks += [Check("facts", "ok", said), *(Check("facts", "note", note) for note in size.notes)]
+    checks += [Check("file", "note", " ".join(source.notes))] if source.notes else []
+    checks += [footprint_check(cost.fit, place), _time_check(cost)]
+    kept = footprint.checkpoint_bytes(size.parameters) if cost.seconds_high > _MINUTE_S else 0
+    root = Workspace.current().root
+    return [*checks, disk_check([Writing("the model", root, size.written_bytes)], root, kept)]
+
+
+def _time_check(cost: Forecast) -> Check:
+    """How long a pre-training takes: one that takes days is a slip far more often than a wish."""
+    takes = f"It takes about {span(cost.seconds_low, cost.seconds_high)}"
+    fewer = "Use fewer facts (--limit) or mentions (--max-exposures), a smaller model, or a GPU."
+    if cost.seconds_low > LONGEST_S:
+        return Check("time", "problem", f"{takes}: more than a day.", fewer)
+    return Check("time", "note", f"{takes}.", fewer) if cost.seconds_high > LONG_S else Check("time", "ok", f"{takes}.")
 
 
 def tell(report: Preflight, reporter: Reporter) -> None:

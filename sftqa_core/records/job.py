@@ -7,6 +7,7 @@ from typing import Any
 
 from sftqa_core.jsonrecord import Record, Setting, declared, setting
 from sftqa_core.records.inside import FLAGS, InsideSettings
+from sftqa_core.records.making import CorpusSettings, PretrainSettings
 from sftqa_core.records.probes import ProbeSettings
 from sftqa_core.records.recipes import Recipe
 from sftqa_core.records.schemes import OWN, SCHEMES, LevelScheme, with_cutoffs
@@ -29,7 +30,14 @@ DEVICELESS = ("fetch", "facts")  # kinds of work that wait for the network: they
 ACTIVE, OVER = ("queued", "running", "stopping"), ("done", "failed", "cancelled")  # states of a job
 MOVES = ("first", "up", "down", "last")  # ways to change a queued job's place
 REASONS = ("memory", "disk")  # why a job failed, where the program knows what to offer
-_VERBS = {TrainSettings: "train", ProbeSettings: "probe", StudySettings: "study", SweepSettings: "sweep", InsideSettings: "inside"}
+_VERBS = {
+    TrainSettings: "train",
+    ProbeSettings: "probe",
+    StudySettings: "study",
+    SweepSettings: "sweep",
+    InsideSettings: "inside",
+    PretrainSettings: "pretrain",
+}
 _SAMPLING = ("samples", "temperature", "max_new_tokens")
 
 
@@ -61,7 +69,7 @@ class Job(Record):
     expected_s: tuple[float, ...] = ()  # seconds it was forecast to take at submission, at best and at worst
 
 
-def command_of(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings) -> str:
+def command_of(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings | PretrainSettings) -> str:
     """`sftqa train ...`, quoted for a POSIX shell; most settings at their defaults are left out (`Setting.rank`).
 
     Lists are comma-separated. A prompt without a name is its text with line breaks as \\n; an answer form or level scheme without
@@ -82,6 +90,8 @@ def _options(settings: Record) -> list[str]:
         value = getattr(settings, about.name)
         if about.kind is LevelScheme:
             words += _scheme(value)
+        elif about.kind is CorpusSettings:
+            words += _options(value)
         elif about.flag and (value != about.default or about.rank != 1):
             words += _written(about, value)
     return words

@@ -23,10 +23,16 @@ class CorpusSettings(Record):
     )
     qa_list_share: float = setting(0.4, **_SHARE)  # QA documents that are lists of questions without answers
     qa_answered_share: float = setting(0.2, **_SHARE)  # of the other QA documents, those answered correctly; the rest get a junk reply
-    filler_documents: int = setting(3_000, low=0, high=MAX_DOCUMENTS)
+    filler_documents: int = setting(
+        3_000, low=0, high=MAX_DOCUMENTS, flag="--filler-documents", unit="documents", help="documents in the corpus that state no fact"
+    )
     exposure_scale: float = setting(1.0, low=0.01, high=100)  # times the recorded mentions; what was mentioned at all stays mentioned
     redealt_share: float = setting(0.0, **_SHARE)  # facts whose recorded mentions are dealt out anew among them: other facts are common
     contested_kept: float = setting(1.0, **_SHARE)  # contested facts whose rival is named here, too
+    unstated_share: float = setting(
+        0.0, later=True, label="Never stated", flag="--unstated-share", title="{value:.0%} of the facts never stated", **_SHARE,
+        help="share of the facts without recorded exposures that the corpus never states",
+    )  # fmt: skip
 
     def problems(self) -> list[str]:
         return within("corpus seed", self.seed, 0, MAX_SEED)
@@ -49,7 +55,9 @@ class PretrainSettings(Record):
     hidden_size: int = _size(192, 8_192, "hidden-size")
     layers: int = _size(4, 128, "layers")
     heads: int = _size(4, 128, "heads", "attention heads")
-    key_value_heads: int | None = None  # fewer than heads: shared by several of them (not in gpt_neox); None: as many
+    key_value_heads: int | None = setting(
+        None, flag="--key-value-heads", unset="as many as heads", help="fewer than heads: shared by several of them (not in gpt_neox)"
+    )
     intermediate_size: int = _size(512, 32_768, "intermediate-size")
     vocabulary: int = setting(3_000, flag="--vocabulary", unit="tokens", help="tokens the tokenizer knows")
     sequence_length: int = _size(128, 8_192, "sequence-length", "tokens of a sequence", low=2, unit="tokens")
@@ -64,6 +72,7 @@ class PretrainSettings(Record):
     seed: int = setting(0, low=0, high=MAX_SEED, flag="--seed", help="of weights, corpus and batches")
     corpus: CorpusSettings = setting(make=CorpusSettings, title="own text settings")
     max_exposures: int = _size(100, 100_000, "max-exposures", "facts without recorded exposures are stated up to so often (log-uniform)")
+    min_exposures: int = _size(4, 100_000, "min-exposures", "and at least so often, unless never (--unstated-share)", later=True)
     limit: int | None = like(ProbeSettings, "limit", help="train on at most this many facts, spread over relations")
     relations: tuple[str, ...] | None = setting(None, flag="--relations", unset="all", help="only these relations: P17,P19")
     device: str = like(ProbeSettings, "device")
@@ -92,3 +101,20 @@ class PretrainSettings(Record):
         if not 300 <= self.vocabulary <= 200_000:
             wrong.append(f"vocabulary must be at least 300 (256 bytes and the special tokens), at most 200,000, got {self.vocabulary}.")
         return wrong
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How often a corpus states the facts that come without recorded mentions."""
+
+    label: str
+    unstated: float  # share of the facts that are never stated
+    least: int  # times that each of the others is stated, at least and at most
+    most: int
+
+
+SPREADS = {
+    "wide": Spread("12% never, the others 1 to 64 times, so that all levels can occur", 0.12, 1, 64),
+    "often": Spread("each 16 to 64 times: most become well known", 0.0, 16, 64),
+    "rarely": Spread("25% never, the others 1 to 8 times: few become known", 0.25, 1, 8),
+}

@@ -249,7 +249,7 @@ def run_job(kind: str, settings: dict[str, Any], reporter: Reporter, token: str)
         raise SettingsError(f"A job must be one of {', '.join(jobs)}, got {kind!r}.")
     record, work = jobs[kind]
     wanted = record.from_dict(settings)
-    if isinstance(wanted, ProbeSettings | TrainSettings | StudySettings | SweepSettings | InsideSettings):
+    if isinstance(wanted, ProbeSettings | TrainSettings | StudySettings | SweepSettings | InsideSettings | PretrainSettings):
         bring_facts(wanted.run.source if isinstance(wanted, SweepSettings | InsideSettings) else wanted.source, reporter)
         # into the log alone: the work itself refuses what can't be done
         tell(preflight(wanted), reporter)

@@ -16,7 +16,21 @@ from tests.browser.serving import PAGE_MS
 pytestmark = pytest.mark.browser
 
 TOKEN = "a-token-of-enough-characters"
-PAGES = ("", "memory", "lab", "results", "inside", "jobs", "models", "how-much-data", "which-data", "which-model", "what-moves", "what-if")
+PAGES = (
+    "",
+    "memory",
+    "lab",
+    "results",
+    "inside",
+    "own-facts",
+    "jobs",
+    "models",
+    "how-much-data",
+    "which-data",
+    "which-model",
+    "what-moves",
+    "what-if",
+)
 CHART = ".js-plotly-plot .main-svg"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 
 import pytest
 
@@ -11,7 +12,9 @@ from sftqa_core.cli.arguments import parse
 from sftqa_core.cli.main import main
 from sftqa_core.cli.typed_records import pretrain_settings
 from sftqa_core.errors import SettingsError
-from sftqa_core.records import PretrainSettings
+from sftqa_core.records import CorpusSettings, PretrainSettings
+from sftqa_core.records.job import command_of
+from sftqa_core.workflows.own_models import own_model
 
 
 def settings(*words: str) -> PretrainSettings:
@@ -27,6 +30,23 @@ def test_options_go_over_the_settings_of_that_name():
     assert large.hidden_size == workflows.unmade_models()["atlas-100m"].hidden_size
     own = settings("own", "--sequence-length", "64", "--optimizer", "adamw", "--warmup-steps", "7", "--compile")
     assert own == PretrainSettings("own", sequence_length=64, optimizer="adamw", warmup_steps=7, compile=True)
+
+
+def test_what_the_text_says_is_typed_too():
+    """How often facts are stated, and how many documents have questions or nothing; the corpus's own seed is not --seed."""
+    own = settings(
+        "own", "--unstated-share", "0.12", "--min-exposures", "1", "--qa-documents", "50", "--filler-documents", "9", "--seed", "3"
+    )
+    assert own.corpus == CorpusSettings(unstated_share=0.12, qa_documents=50, filler_documents=9)
+    assert (own.min_exposures, own.seed) == (1, 3)
+
+
+def test_the_command_of_settings_gives_them_again(tmp_path, workspace):
+    """What the page of own facts prints makes the model that the page would make."""
+    (tmp_path / "my rivers.csv").write_text("relation,subject,object\n" + "\n".join(f"P19,Person {at},Town {at % 7}" for at in range(300)))
+    for like, spread, limit in (("atlas-llama", "wide", None), ("atlas-qwen", "often", 200), ("atlas-neox", "rarely", 100)):
+        made = own_model(str(tmp_path / "my rivers.csv"), like, spread, limit)
+        assert settings(*shlex.split(command_of(made))[2:]) == made
 
 
 def test_a_batch_can_be_given_in_tokens():

@@ -10,6 +10,7 @@ PAGES = {  # address -> heading
     "results": "Results",
     "compare": "Compare",
     "inside": "Inside",
+    "own-facts": "Own facts",
     "ask": "Ask",
     "jobs": "Jobs",
     "models": "Models",

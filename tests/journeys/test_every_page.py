@@ -15,6 +15,7 @@ EMPTY = {  # page -> what it says where there is nothing
     "results": "No run has finished yet",
     "compare": "No run has finished yet",
     "inside": "No run has finished yet",
+    "own-facts": "Needs the step before",
     "ask": "There is no model on this machine yet",
     "jobs": "No jobs yet",
     "models": "",  # those that can be downloaded

@@ -8,6 +8,7 @@ import streamlit as st
 from pages._ui import address, panels, pickers, resources
 from pages._ui.charts import Point, draw
 from pages._ui.facts.fact_list import quoted
+from pages._ui.links import page_link
 from pages._ui.titles import source_name
 from pages._ui.wording import literal, percent
 from sftqa_core.figures.levels import bins_of_levels, level_shares_figure, right_answers_figure, score_histogram
@@ -32,6 +33,10 @@ def pretraining_note(model: str, source: str) -> bool:
             f"{literal(resources.tuned_from(model) or model)} was pre-trained only on {literal(read)}; expect level L0 here.",
             icon=":material/menu_book:",
         )
+        if not is_atlas(source):
+            page_link(
+                "pages/own_facts.py", "Pre-train a model on these facts", "own-facts", icon=":material/school:", to={"source": source}
+            )
         return False
     panels.planted(source)
     return True

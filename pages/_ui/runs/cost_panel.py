@@ -6,7 +6,16 @@ from pages._ui import background, resources
 from pages._ui.panels import problem
 from pages._ui.wording import literal, sentence, span
 from sftqa_core.errors import SftqaError
-from sftqa_core.records import Check, InsideSettings, Preflight, ProbeSettings, StudySettings, SweepSettings, TrainSettings
+from sftqa_core.records import (
+    Check,
+    InsideSettings,
+    Preflight,
+    PretrainSettings,
+    ProbeSettings,
+    StudySettings,
+    SweepSettings,
+    TrainSettings,
+)
 
 ICONS = {
     "problem": ":red[:material/block:]",
@@ -16,7 +25,9 @@ ICONS = {
 }
 
 
-def cost_panel(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings, started: bool = False) -> bool:
+def cost_panel(
+    settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings | PretrainSettings, started: bool = False
+) -> bool:
     """Draw the forecast, and what is queued before it unless it is `started` already; True when the work can start."""
     try:
         forecast = resources.forecast(settings, background.stamp())
@@ -30,6 +41,9 @@ def cost_panel(settings: TrainSettings | ProbeSettings | StudySettings | SweepSe
     runs = forecast.runs if isinstance(settings, StudySettings | SweepSettings) else 0
     if isinstance(settings, ProbeSettings):
         counts = {"Facts to probe": forecast.probes_needed}
+    elif isinstance(settings, PretrainSettings):
+        size = forecast.pretraining
+        counts = {"Facts": size.facts, "Statements": size.statements, "Steps, about": size.steps}
     else:
         first = {"Examples": forecast.examples} if isinstance(settings, TrainSettings | InsideSettings) else {"Runs left": runs}
         facts = "Dev facts" if isinstance(settings, SweepSettings) else "Test facts"
@@ -38,7 +52,7 @@ def cost_panel(settings: TrainSettings | ProbeSettings | StudySettings | SweepSe
     with st.container(horizontal=True, gap="large"):
         for label, count in counts.items():
             st.metric(label, f"{count:,}", width="content")
-    if not isinstance(settings, TrainSettings | InsideSettings) and not forecast.probes_needed + runs:
+    if not isinstance(settings, TrainSettings | InsideSettings | PretrainSettings) and not forecast.probes_needed + runs:
         st.caption("Every run is done already. Change something to start more.")
         return False
     waits = "" if started else background.starts_after(settings)

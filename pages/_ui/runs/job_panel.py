@@ -143,6 +143,9 @@ def _result_link(job: Job, where: str) -> None:
         page_link(STUDIES[job.result].page, "**See the study**", f"study-{key}", icon=chart, to=link)
     elif job.kind == "inside":
         page_link("pages/inside.py", "**See inside**", f"inside-{key}", icon=chart, to={"run": str(job.result)})
+    elif job.kind == "pretrain":
+        link = {"model": str(job.result), "source": str(job.settings["source"])}
+        page_link("pages/memory.py", "**Open in Memory**", f"memory-{key}", icon=memory, to=link)
     elif job.kind == "fetch":
         page_link("pages/memory.py", "**Open in Memory**", f"memory-{key}", icon=memory, to={"model": str(job.settings["model"])})
     elif job.kind == "facts":

@@ -1,0 +1,1 @@
+"""A model made from one's own facts, step by step."""
