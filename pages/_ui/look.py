@@ -82,6 +82,7 @@ _PRESENTING = """
 html:has(.st-key-presenting) { font-size: clamp(18px, 1.6vw, 34px) !important; }
 .stApp:has(.st-key-presenting) [data-testid="stHeader"], .stApp:has(.st-key-presenting) [data-testid="stSidebar"],
 .stApp:has(.st-key-presenting) .st-key-glossary-place { display: none; }
+.stApp:has(.st-key-presenting) div.stMainBlockContainer.block-container { padding-top: 1rem; }
 """
 STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _CODE, _GLOSSARY, _JOB_FIRST, _HEADS, _PRESENTING)).replace("\n", " ")
 # A narrow window's menu stays open after a choice: Streamlit closes it on phones only, which it tells by the browser's name. A press

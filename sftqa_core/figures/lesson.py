@@ -17,7 +17,7 @@ def sizes_figure(accuracy: Mapping[int, MeanAccuracy], tried: Sequence[int], gue
 
     `accuracy`: number of examples -> micro average. Bars are 95% intervals; fewer than 30 facts give hollow markers.
     """
-    figure = style.canvas(height, x_title="examples trained on", y_title="right answers", percent="y", legend=False)
+    figure = style.canvas(height, x_title="examples trained on", percent="y", legend=False)
     known = [(at, accuracy[n]) for at, n in enumerate(tried) if n in accuracy and accuracy[n].value is not None]
     values, lows, highs = ([getattr(mean, name) for _, mean in known] for name in ("value", "low", "high"))
     texts = [f"<b>{tried[at]:,} examples</b><br>{_numbers(mean)}{style.too_few(mean.n)}" for at, mean in known]

@@ -16,7 +16,10 @@ from tests.browser.serving import PAGE_MS
 pytestmark = pytest.mark.browser
 
 TOKEN = "a-token-of-enough-characters"
-PAGES = ("", "memory", "lab", "results", "inside", "jobs", "models", "how-much-data", "which-data", "which-model", "what-moves", "what-if")
+PAGES = (
+    "", "learn", "memory", "lab", "results", "inside", "jobs", "models", "how-much-data", "which-data", "which-model", "what-moves",
+    "what-if",
+)  # fmt: skip
 CHART = ".js-plotly-plot .main-svg"
 
 

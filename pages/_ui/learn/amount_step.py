@@ -1,11 +1,11 @@
 """Step 3: how many examples are enough is guessed, then trained: one job for a class, whoever presses the button."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import streamlit as st
 
 from pages._ui import background, panels, resources, state
-from pages._ui.charts import draw as draw_chart
 from pages._ui.learn import guesses, learn_reads, lesson
 from pages._ui.learn.learn_reads import TRIED
 from pages._ui.runs.job_panel import RUNNING_S, job_panel, progress_line
@@ -44,6 +44,7 @@ def draw() -> None:
     runs = {n: learn_reads.finished(n, stamp) for n in TRIED[1:]}
     known = {n: run_id for n, run_id in runs.items() if run_id is not None}
     sizes = learn_reads.sizes(tuple(known.values()), stamp) if known and taken is not None else None
+    jobs = current_executor().jobs(kind="train")
     for n, column in zip(TRIED, st.columns(len(TRIED)), strict=True):
         with column, st.container(border=True, key=f"learn-n-{n}", height="stretch"):
             st.markdown(f"**{n:,} examples**" if n else "**Base model**")
@@ -56,17 +57,16 @@ def draw() -> None:
             elif n in known:
                 st.caption("Trained. Guess first.")
             else:
-                _train(n, taken is None, stamp)
+                _train(n, _newest(jobs, n), taken is None)
     if sizes is None or taken is None:
         return
     figure = partial(sizes_figure, sizes.accuracy, TRIED, int(taken))
-    draw_chart(figure, key="learn-sizes", alt="Right answers by number of examples", of=(tuple(known.items()), taken))
     lesson.outcome(_came_out(int(taken), *sizes.judge(int(taken), TRIED), len(known)))
+    lesson.chart(figure, "learn-sizes", "Right answers by number of examples", (tuple(known.items()), taken))
 
 
-def _train(n: int, off: bool, stamp: str) -> None:
+def _train(n: int, job: Job | None, off: bool) -> None:
     """The button that starts the run; the progress of the job that somebody has started; what went wrong with it."""
-    job = _job(n)
     if job is not None and job.state in ACTIVE:
         st.fragment(_watch, run_every=RUNNING_S)(job.id)
         return
@@ -81,10 +81,10 @@ def _train(n: int, off: bool, stamp: str) -> None:
     st.caption(f"about {span(*expected)}" if expected else "seconds")
 
 
-def _job(n: int) -> Job | None:
-    """The newest job of these settings, whoever started it."""
+def _newest(jobs: Sequence[Job], n: int) -> Job | None:
+    """The newest of these jobs that trains the lesson's run with `n` examples, whoever started it."""
     wanted = learn_reads.settings(n).to_dict()
-    return next((job for job in current_executor().jobs(kind="train") if job.settings == wanted), None)
+    return next((job for job in jobs if job.settings == wanted), None)
 
 
 def _start(n: int, expected: tuple[float, ...]) -> None:
@@ -115,9 +115,9 @@ def _came_out(guess: int, verdict: str, test: PairTest | None, done: int) -> str
     )
     larger, smaller = (int(name) for name in (test.run, test.against))
     if verdict == "too few":
-        return f"**{guess:,} is too few**: with {larger:,} examples {change} more questions are answered rightly."
+        return f"**{guess:,} is too few**: {larger:,} examples make {change}."
     if verdict == "fewer would do":
         return f"**{smaller:,} would do, as far as can be told**: from {smaller:,} to {larger:,} examples {change}."
     if larger == guess:
         return f"**{guess:,} it is**: better than {smaller:,} by {change}, and no larger number was tried."
-    return f"**{guess:,} is enough, as far as can be told**: {larger:,} examples are not better ({change})."
+    return f"**{guess:,} is enough, as far as can be told**: {larger:,} examples are not seen to be better: {change}."

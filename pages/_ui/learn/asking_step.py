@@ -7,7 +7,7 @@ import streamlit as st
 from pages._ui import address, background, panels, resources
 from pages._ui.asking.ask_panel import ask_panel
 from pages._ui.facts.fact_list import one_fact
-from pages._ui.learn import learn_reads, lesson
+from pages._ui.learn import guesses, learn_reads, lesson
 from pages._ui.learn.learn_reads import MODEL
 from pages._ui.wording import literal, percent
 
@@ -24,6 +24,8 @@ TEACH = (
     "- Which other ways than training might make it answer? (Answered questions in front of the question: the 4-shot line.)"
 )
 PICKED = "ask"  # of the address
+ABOUT = "answers"  # of the guess
+OPTIONS = {"few": "fewer than a quarter", "half": "about half", "most": "more than three quarters"}
 
 
 def draw() -> None:
@@ -42,24 +44,33 @@ def draw() -> None:
                 help=f"Memory level {fact['level']} in {MODEL}", on_click=address.put, kwargs={PICKED: names[at] if at else None},
             )  # fmt: skip
     ask_panel(str(facts[picked]["question"]), (MODEL,), where="learn")
-    lesson.outcome(_came_out(background.stamp()))
+    st.markdown("And of all the questions like these, how many does it answer rightly?")
+    taken = guesses.guess(ABOUT, OPTIONS)
+    if taken is not None:
+        lesson.outcome(_came_out(background.stamp(), taken))
 
 
-def _came_out(stamp: str) -> str:
+def _came_out(stamp: str, taken: str) -> str:
     """How often the base model answers rightly, from any finished run of the lesson: each asks it all test questions first."""
     run_id = next(filter(None, (learn_reads.finished(n, stamp) for n in learn_reads.TRIED[1:])), None)
     if run_id is None:
         return "How often it is right over all questions: cannot tell yet. Step 3 asks it all of them."
     summary = resources.run(run_id).summary
     before, shown = summary.before["in"], summary.baselines.get("few_shot", {}).get("in")
-    text = f"Over all test questions of these topics the base model is right in {_share(before)}."
+    if before.natural is None:
+        return "Cannot tell: there are no test questions of these topics."
+    right = "You are right" if taken == _part(before.natural) else "Not what you guessed"
+    text = f"{right}: of all test questions of these topics the base model answers {_share(before)} rightly."
     if shown is not None and shown.natural is not None:
         text += f" With four answered questions in front of each: {_share(shown)}."
     return text
 
 
+def _part(share: float) -> str:
+    """Which of OPTIONS a share belongs to."""
+    return "few" if share < 0.25 else "half" if share <= 0.75 else "most"
+
+
 def _share(accuracy: Any) -> str:
-    if accuracy.natural is None:
-        return "none: there are no such facts"
     low, high = accuracy.natural_low * 100, accuracy.natural_high * 100
     return f"**{percent(accuracy.natural)}** ({low:.1f} to {high:.1f}%; {accuracy.natural_n:,} facts)"

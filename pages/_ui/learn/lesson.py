@@ -4,14 +4,17 @@ In presenter mode the page has large type and nothing but the step (look.py); th
 turn its page, Escape leaves it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
 from pages._ui import address, panels, pickers, resources
+from pages._ui.charts import draw
 from pages._ui.learn.learn_reads import MODEL
 from pages._ui.wording import literal, percent
+from sftqa_core.errors import SftqaError
 from sftqa_core.records import MeanAccuracy
 
 PRESENTS = "present"  # of the address
@@ -59,8 +62,10 @@ def draw_step(steps: Sequence[Step]) -> None:
         at = names.index(picked)
     step = steps[at]
     st.header(step.question, anchor=False)
-    with panels.errors_shown():
+    try:
         step.draw()
+    except SftqaError as error:  # the other steps can still be reached
+        panels.problem(str(error))
     _ways(at, len(steps), presenting)
     panels.folded("Why? The method", f"why-{at + 1}", ":material/help:", lambda: st.markdown(step.why))
     if not presenting:
@@ -111,6 +116,19 @@ def outcome(text: str) -> None:
     """The one sentence of what came out; `text` is markdown."""
     with st.container(border=True, key="learn-outcome"):
         st.markdown(text)
+
+
+def chart(figure: Callable[[], Any], key: str, alt: str, of: Hashable) -> None:
+    """A chart of the lesson, `of` as `charts.draw` has it: in presenter mode its words are larger, so it makes room for them."""
+    presenting = presents()
+
+    def large() -> Any:
+        made = figure()
+        made.update_xaxes(automargin=True)
+        made.update_yaxes(automargin=True, title_standoff=12)
+        return made.update_layout(height=round(1.25 * made.layout.height))
+
+    draw(large if presenting else figure, key=key, alt=alt, of=(of, presenting))
 
 
 def share(mean: MeanAccuracy) -> str:

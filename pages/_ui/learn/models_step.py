@@ -5,13 +5,12 @@ from functools import partial
 import streamlit as st
 
 from pages._ui import background, panels, resources
-from pages._ui.charts import draw as draw_chart
 from pages._ui.compare import compare_reads
 from pages._ui.learn import guesses, learn_reads, lesson
 from pages._ui.learn.learn_reads import MODEL, OTHER
 from pages._ui.learn.unknown_step import difference, micro_test
 from pages._ui.links import page_link
-from pages._ui.wording import counted, literal
+from pages._ui.wording import literal
 from sftqa_core.figures.model_comparison import shares_figure
 from sftqa_core.records import Comparison
 
@@ -55,9 +54,9 @@ def draw() -> None:
     _, tables = resources.study_report(study, stamp)
     shares = tables["shares"]
     both = shares[shares["model"].isin([MODEL, OTHER])]
-    figure = partial(shares_figure, both, "in", study.scheme.labels)
-    draw_chart(figure, key="learn-shares", alt="In-domain facts by level in both models", of=(tables, MODEL, OTHER))
     lesson.outcome(_came_out(comparison, taken))
+    figure = partial(shares_figure, both, "in", study.scheme.labels)
+    lesson.chart(figure, "learn-shares", "In-domain facts by level in both models", tables)
     page_link(
         "pages/compare.py", "These runs, fact by fact", "learn-models", icon=":material/compare_arrows:",
         to={"runs": ",".join((*first, *second)), "pool": "1"},
@@ -70,7 +69,7 @@ def _read() -> str:
     if here is None or there is None:
         return "What the two were pre-trained on is not known here."
     rows = [
-        f"- {READ.get(name, name.replace('_', ' '))}: **{counted(value)}** and **{counted(getattr(there.corpus, name))}**"
+        f"- {READ.get(name, name.replace('_', ' '))}: **{value:,g}** and **{getattr(there.corpus, name):,g}**"
         for name, value in vars(here.corpus).items() if value != getattr(there.corpus, name)
     ]  # fmt: skip
     return f"What **{literal(MODEL)}** and **{literal(OTHER)}** read differs in:\n" + "\n".join(rows)
@@ -80,7 +79,10 @@ def _came_out(comparison: Comparison, taken: str) -> str:
     test, (here, there) = micro_test(comparison), comparison.runs
     if test is None:
         return "Cannot tell: the two have no in-domain facts in common."
-    means = f"{literal(MODEL)} {lesson.share(here.accuracy['in'].micro)}, {literal(OTHER)} {lesson.share(there.accuracy['in'].micro)}"
-    words = {"better": f"**{literal(OTHER)}** answers more", "worse": f"**{literal(MODEL)}** answers more"}.get(test.verdict, test.verdict)
     right = "You predicted it" if taken == test.verdict else "Not what you predicted"
-    return f"{right}. {words}: {difference(test, len(there.seeds))}. Right answers: {means}."
+    more = {"better": f"**{literal(OTHER)} answers more**", "worse": f"**{literal(MODEL)} answers more**"}
+    means = f"{lesson.share(there.accuracy['in'].micro)} right answers against {lesson.share(here.accuracy['in'].micro)}"
+    return (
+        f"{right}: {more.get(test.verdict, f'**{test.verdict}**')}. {literal(OTHER)} beside {literal(MODEL)}: "
+        f"{difference(test, len(there.seeds))}: {means}."
+    )

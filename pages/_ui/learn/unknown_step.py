@@ -5,11 +5,9 @@ from functools import partial
 import streamlit as st
 
 from pages._ui import background, panels
-from pages._ui.charts import draw as draw_chart
 from pages._ui.compare import compare_reads
 from pages._ui.learn import guesses, learn_reads, lesson
 from pages._ui.links import page_link
-from pages._ui.wording import literal
 from sftqa_core.figures.overlaid import Line, overlaid_figure
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.records import Comparison, PairTest
@@ -51,11 +49,9 @@ def draw() -> None:
     lines = [Line(base.label, base.accuracy["in"], base=True) for base in comparison.bases]
     low, high = comparison.scheme.labels[0], comparison.scheme.labels[-1]
     lines += [Line(f"tuned on {high}", known.accuracy["in"]), Line(f"tuned on {low}", unknown.accuracy["in"])]
-    draw_chart(
-        partial(overlaid_figure, lines), key="learn-levels", alt="Accuracy per level after tuning on known and on unknown facts",
-        of=fingerprint([line.means.to_dict() for line in lines]),
-    )  # fmt: skip
     lesson.outcome(_came_out(comparison, taken))
+    alt = "Accuracy per level after tuning on known and on unknown facts"
+    lesson.chart(partial(overlaid_figure, lines), "learn-levels", alt, fingerprint([line.means.to_dict() for line in lines]))
     page_link(
         "pages/compare.py", "These runs, fact by fact", "learn-compare", icon=":material/compare_arrows:",
         to={"runs": ",".join((*highest, *lowest)), "pool": "1"},
@@ -77,8 +73,11 @@ def _came_out(comparison: Comparison, taken: str) -> str:
     test, (known, unknown) = micro_test(comparison), comparison.runs
     if test is None:
         return "Cannot tell: the two have no in-domain facts in common."
-    accuracies = f"{lesson.share(unknown.accuracy['in'].micro)} against {lesson.share(known.accuracy['in'].micro)}"
-    words = {"better": "Unknown facts are **better**", "worse": "Unknown facts are **worse**"}.get(test.verdict, literal(test.verdict))
+    low, high, seeds = comparison.scheme.labels[0], comparison.scheme.labels[-1], len(unknown.seeds)
     right = "You predicted it" if taken == test.verdict else "Not what you predicted"
-    seeds = len(unknown.seeds)
-    return f"{right}. {words}, by {unknown.settings.n:,} examples: {difference(test, seeds)}. Right answers: {accuracies}."
+    accuracies = f"{lesson.share(unknown.accuracy['in'].micro)} against {lesson.share(known.accuracy['in'].micro)}"
+    verdict = {"better": "unknown facts are **better**", "worse": "unknown facts are **worse**"}.get(test.verdict, f"**{test.verdict}**")
+    return (
+        f"{right}: {verdict}. {unknown.settings.n:,} examples of {low} instead of {high} make {difference(test, seeds)}: "
+        f"{accuracies} right answers."
+    )
