@@ -22,6 +22,7 @@ WHY = (
     "Each is tuned on the same examples and asked the same test questions.\n\n"
     "What a model can answer after a few examples is mostly what it knew before: the bars show how its facts spread over the levels. So "
     "the levels belong to a model, never to a fact alone.\n\n"
+    "The two texts differ in several ways at once: which of them makes the difference cannot be told from two models. "
     "Facts are averaged over seeds, then drawn anew for both (paired bootstrap), corrected for all comparisons made here (Holm). The means "
     "over levels are not compared: each model has its own levels."
 )
