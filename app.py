@@ -39,6 +39,7 @@ else:  # one run for one person's session
     page = st.navigation(
         [  # one list: of pages in groups at the top none is marked as the one that is open
             st.Page("pages/overview.py", title="Overview", default=True),
+            st.Page("pages/learn.py", title="Learn"),
             st.Page("pages/memory.py", title="Memory"),
             st.Page("pages/fact.py", title="Fact", visibility="hidden"),
             st.Page("pages/lab.py", title="Lab"),

@@ -19,6 +19,7 @@ from sftqa_core.workspace import Workspace
 
 PAGES = {  # name in the table -> path
     "Overview": "",
+    "Learn": "learn",
     "Memory": "memory",
     "Lab": "lab",
     "Results": "results",
@@ -179,6 +180,7 @@ def example(tab: Tab, number: int) -> None:
 
 
 CLICKS = (
+    Click("Learn", "step", side_by_side("2 · Guess a level", "3 · Train", "6 · Your own facts"), "page"),
     Click("Memory", "model", option("Model", "atlas-qwen", "atlas-llama"), "page"),
     Click("Memory", "domain", option("Domain"), "page"),
     Click("Memory", "by", side_by_side("relation", "domain"), "chart"),

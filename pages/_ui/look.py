@@ -77,7 +77,14 @@ _JOB_FIRST = """
   .st-key-lab-both .stHorizontalBlock:has(> .stColumn .st-key-lab-live .stVerticalBlock) { row-gap: 1rem; }
 }
 """
-STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _CODE, _TOOLS, _JOB_FIRST, _HEADS)).replace("\n", " ")
+# A lesson shown to a class: large type, which everything follows that is measured in it, and nothing but the step.
+_PRESENTING = """
+html:has(.st-key-presenting) { font-size: clamp(18px, 1.6vw, 34px) !important; }
+.stApp:has(.st-key-presenting) [data-testid="stHeader"], .stApp:has(.st-key-presenting) [data-testid="stSidebar"],
+.stApp:has(.st-key-presenting) .st-key-page-tools { display: none; }
+.stApp:has(.st-key-presenting) div.stMainBlockContainer.block-container { padding-top: 1rem; }
+"""
+STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _CODE, _TOOLS, _JOB_FIRST, _HEADS, _PRESENTING)).replace("\n", " ")
 # A narrow window's menu stays open after a choice: Streamlit closes it on phones only, which it tells by the browser's name. A press
 # beside the menu closes it everywhere.
 _MENU = """
@@ -100,4 +107,17 @@ _HISTORY = """
   }
 }
 """
-HEAD = f"<style>{STYLE}</style><script>{_MENU}{_HISTORY}</script>"
+# In presenter mode the arrow keys and Escape are shortcuts of the buttons themselves, which take one key each. Space and the two keys that
+# a presenter's remote sends press the same buttons; Space does so only where it would not press what has the focus.
+_TURNING = """
+document.addEventListener("keydown", (event) => {
+  const way = { " ": "next", PageDown: "next", PageUp: "back" }[event.key]
+  const typing = "input, textarea, select, [contenteditable], [role=dialog]"
+  const pressed = "button, a, summary, [role=radio], [role=button]"
+  if (!way || event.ctrlKey || event.metaKey || event.altKey || !document.querySelector(".st-key-presenting")) return
+  if (event.target.closest?.(event.key === " " ? typing + "," + pressed : typing)) return
+  event.preventDefault()
+  document.querySelector(`.st-key-learn-${way} button:enabled`)?.click()
+})
+"""
+HEAD = f"<style>{STYLE}</style><script>{_MENU}{_HISTORY}{_TURNING}</script>"

@@ -78,8 +78,9 @@ from sftqa_core.workflows.tested.insides import (
     read_looks,
     same_setting,
 )
+from sftqa_core.workflows.tested.lessons import compare_sizes, facts_of_levels, quiz
 from sftqa_core.workflows.tested.remaking import check_again, made_again, settings_again
-from sftqa_core.workflows.tested.run_lists import run_list
+from sftqa_core.workflows.tested.run_lists import finished_run, run_list
 from sftqa_core.workflows.tested.tested_models import cell_names, known_settings, stamp_of, tested
 from sftqa_core.workflows.upkeep import unreadable_results
 from sftqa_core.workflows.work import complete, export, fetch, inside, preload, pretrain, probe, run_job, select, sweep, sweep_report, train

@@ -17,20 +17,9 @@ pytestmark = pytest.mark.browser
 
 TOKEN = "a-token-of-enough-characters"
 PAGES = (
-    "",
-    "memory",
-    "lab",
-    "results",
-    "inside",
-    "own-facts",
-    "jobs",
-    "models",
-    "how-much-data",
-    "which-data",
-    "which-model",
-    "what-moves",
+    "", "learn", "memory", "lab", "results", "inside", "own-facts", "jobs", "models", "how-much-data", "which-data", "which-model", "what-moves",
     "what-if",
-)
+)  # fmt: skip
 CHART = ".js-plotly-plot .main-svg"
 
 

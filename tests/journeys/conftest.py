@@ -4,6 +4,7 @@ from urllib.parse import urlencode
 
 PAGES = {  # address -> heading
     "": "What does fine-tuning do to what a model knows?",
+    "learn": "Learn",
     "memory": "Memory",
     "fact": "Fact",
     "lab": "Lab",

@@ -12,6 +12,7 @@ pytestmark = pytest.mark.journey
 FULL = {  # name -> a page that a bare address leaves empty
     "a fact": lambda: fact_link(runs=shipped_run()),
     "a comparison": lambda: compare_link(shipped_run(), *shipped_cells(10, 960)),
+    "a presented step": lambda: "learn?step=2&present=1",
     "a question": lambda: "ask?columns=atlas-llama,atlas-qwen&q=Where+was+Ada+born%3F",
 }
 LOOKS = {"light 1440": (False, False), "dark 420": (True, True), "dark 1440": (True, False), "light 420": (False, True)}

@@ -9,6 +9,7 @@ from tests.journeys.conftest import PAGES
 pytestmark = pytest.mark.journey
 EMPTY = {  # page -> what it says where there is nothing
     "": "No example run ships with this copy",
+    "learn": "There is no model on this machine yet",
     "memory": "There is no model on this machine yet",
     "fact": "There is no model on this machine yet",
     "lab": "There is no model on this machine yet",

@@ -5,6 +5,7 @@ ends it reruns the page once, so that the link to the result appears and the pol
 """
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
@@ -21,7 +22,7 @@ from sftqa_core.artifacts import in_words
 from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.figures.curves import loss_figure
 from sftqa_core.jobs import current_executor
-from sftqa_core.progress import LIBRARIES, MODEL, SLOW
+from sftqa_core.progress import LIBRARIES, MODEL, SLOW, Progress
 from sftqa_core.records import ACTIVE, DEVICELESS, KEPT, MEASURES, STUDIES, Job, StudySettings, TrainSettings
 
 RUNNING_S, WAITING_S = 1.0, 3.0  # seconds between two looks at a job
@@ -55,13 +56,7 @@ def _body(job_id: str, where: str, charts: bool, waits: bool) -> None:
         st.rerun()  # over, or started: then it is looked at more often
     _head(job)
     steps = state.progress_history(job_id) if not waits else []
-    if job.state == "queued":
-        st.progress(0.0, text=sentence(background.waits_for(job)))
-    elif counted := [step for step in steps if step.total]:
-        at, of = step_of(job.kind, [step.phase for step in counted], job.settings.get("measures") or MEASURES)
-        st.progress((at - 1 + counted[-1].portion) / of, text=_progress_words(counted[-1], at, of))
-    else:
-        st.progress(0.0, text=_beginning(job, steps[-1].phase if steps else LIBRARIES))
+    progress_line(job, steps)
     trained = [step for step in steps if "loss" in step.values]
     losses = [(step.done, step.values["loss"]) for step in trained if step.phase == trained[-1].phase]  # of the stage that is under way
     if charts and losses:
@@ -79,6 +74,17 @@ def _body(job_id: str, where: str, charts: bool, waits: bool) -> None:
                 state.watch(job.id)
             st.rerun(scope="fragment")
         twin_link(job, where)
+
+
+def progress_line(job: Job, steps: Sequence[Progress]) -> None:
+    """How far a job is that waits or runs; `steps`: what it has reported so far."""
+    if job.state == "queued":
+        st.progress(0.0, text=sentence(background.waits_for(job)))
+    elif counted := [step for step in steps if step.total]:
+        at, of = step_of(job.kind, [step.phase for step in counted], job.settings.get("measures") or MEASURES)
+        st.progress((at - 1 + counted[-1].portion) / of, text=_progress_words(counted[-1], at, of))
+    else:
+        st.progress(0.0, text=_beginning(job, steps[-1].phase if steps else LIBRARIES))
 
 
 def _over(job: Job, where: str) -> None:

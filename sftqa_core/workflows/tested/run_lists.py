@@ -1,18 +1,23 @@
-"""All finished runs as one table, to sort, filter and pick from: reads their manifests and summaries only, each once a process."""
+"""All finished runs as one table, to sort, filter and pick from, and the one of given settings.
+
+Reads their manifests and summaries only, each once a process.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sftqa_core.artifacts import MANIFEST, read_file, read_manifest
 from sftqa_core.errors import SftqaError
-from sftqa_core.records import DOMAINS
+from sftqa_core.records import DOMAINS, TrainSettings
 from sftqa_core.training.runs import RunInfo, list_runs
+from sftqa_core.workflows.lookups import default_learning_rate
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,3 +57,17 @@ def _accuracies(folder: Path, written_ns: int) -> tuple[float | None, ...]:
         return tuple(after[domain][_IN_SUMMARY[mean]] for domain in DOMAINS for mean in ("macro", "micro"))
     except (SftqaError, OSError, ValueError, KeyError, TypeError):  # opening the run tells what is wrong
         return (None,) * len(ACCURACIES)
+
+
+def finished_run(settings: TrainSettings) -> RunInfo | None:
+    """The newest run of these settings, on whatever device, with or without its weights; None where there is none.
+
+    A run that its time limit cut is none. Raises `ModelUnavailable` where the settings leave the learning rate to a model that is gone.
+    """
+    rate = settings.learning_rate or default_learning_rate(settings.method, settings.model)
+    wanted = _same_work(replace(settings, learning_rate=rate))
+    return next((info for info in list_runs() if not info.cut and _same_work(info.settings) == wanted), None)
+
+
+def _same_work(settings: TrainSettings) -> TrainSettings:
+    return replace(settings, device="auto", save_model=False, time_limit_min=None)

@@ -1,0 +1,76 @@
+"""Step 1: the base model is asked a question, live, and mostly fails, also where it knows the fact."""
+
+from typing import Any
+
+import streamlit as st
+
+from pages._ui import address, background, panels, resources
+from pages._ui.asking.ask_panel import ask_panel
+from pages._ui.facts.fact_list import one_fact
+from pages._ui.learn import guesses, learn_reads, lesson
+from pages._ui.learn.learn_reads import MODEL
+from pages._ui.wording import literal, percent
+
+QUESTION = "You ask a model that has read the answer. Does it tell you?"
+WHY = (
+    "The model was only pre-trained: it writes on from what it is given. Its text held facts as statements ('The country of X is Y') and a "
+    "few questions, many of them without an answer. So to a question it often writes something else, such as the next question.\n\n"
+    "The question is put as 'Q: ... A:', and the most probable answer is taken, at most 16 tokens. It is right if it contains the right "
+    "answer or one of its aliases. The model runs here, in a process of its own; nothing leaves this machine."
+)
+TEACH = (
+    "- Before you press Ask: what will it write?\n"
+    "- It failed on a fact at the highest level. Does it not *know*, or does it not *say*? How could you tell the two apart?\n"
+    "- Which other ways than training might make it answer? (Answered questions in front of the question: the 4-shot line.)"
+)
+PICKED = "ask"  # of the address
+ABOUT = "answers"  # of the guess
+OPTIONS = {"few": "fewer than a quarter", "half": "about half", "most": "more than three quarters"}
+
+
+def draw() -> None:
+    """Three questions to choose from, the model's reply, and how often it is right over all test questions."""
+    facts = [fact for fact_id in learn_reads.example_facts() if (fact := one_fact(learn_reads.profile(), fact_id)) is not None]
+    if not facts:
+        panels.empty(f"No fact of {MODEL} has a level here yet.", "pages/memory.py", "Open Memory")
+        return
+    names = [str(at + 1) for at in range(len(facts))]
+    wanted = address.value(PICKED) or names[0]
+    picked = names.index(wanted) if wanted in names else 0
+    with st.container(horizontal=True, key="learn-questions"):
+        for at, fact in enumerate(facts):
+            st.button(
+                literal(fact["question"]), key=f"learn-question-{at}", type="primary" if at == picked else "secondary",
+                help=f"Memory level {fact['level']} in {MODEL}", on_click=address.put, kwargs={PICKED: names[at] if at else None},
+            )  # fmt: skip
+    ask_panel(str(facts[picked]["question"]), (MODEL,), where="learn")
+    st.markdown("And of all the questions like these, how many does it answer rightly?")
+    taken = guesses.guess(ABOUT, OPTIONS)
+    if taken is not None:
+        lesson.outcome(_came_out(background.stamp(), taken))
+
+
+def _came_out(stamp: str, taken: str) -> str:
+    """How often the base model answers rightly, from any finished run of the lesson: each asks it all test questions first."""
+    run_id = next(filter(None, (learn_reads.finished(n, stamp) for n in learn_reads.TRIED[1:])), None)
+    if run_id is None:
+        return "How often it is right over all questions: cannot tell yet. Step 3 asks it all of them."
+    summary = resources.run(run_id).summary
+    before, shown = summary.before["in"], summary.baselines.get("few_shot", {}).get("in")
+    if before.natural is None:
+        return "Cannot tell: there are no test questions of these topics."
+    right = "You are right" if taken == _part(before.natural) else "Not what you guessed"
+    text = f"{right}: of all test questions of these topics the base model answers {_share(before)} rightly."
+    if shown is not None and shown.natural is not None:
+        text += f" With four answered questions in front of each: {_share(shown)}."
+    return text
+
+
+def _part(share: float) -> str:
+    """Which of OPTIONS a share belongs to."""
+    return "few" if share < 0.25 else "half" if share <= 0.75 else "most"
+
+
+def _share(accuracy: Any) -> str:
+    low, high = accuracy.natural_low * 100, accuracy.natural_high * 100
+    return f"**{percent(accuracy.natural)}** ({low:.1f} to {high:.1f}%; {accuracy.natural_n:,} facts)"

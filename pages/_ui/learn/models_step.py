@@ -1,0 +1,89 @@
+"""Step 5: two models that differ only in what they read; the reader predicts which answers more after the same examples."""
+
+from functools import partial
+
+import streamlit as st
+
+from pages._ui import background, panels, resources
+from pages._ui.compare import compare_reads
+from pages._ui.learn import guesses, learn_reads, lesson
+from pages._ui.learn.learn_reads import MODEL, OTHER
+from pages._ui.learn.unknown_step import difference, micro_test
+from pages._ui.links import page_link
+from pages._ui.wording import literal
+from sftqa_core.figures.model_comparison import shares_figure
+from sftqa_core.records import Comparison
+
+QUESTION = "Two models, the same examples: which answers more?"
+ABOUT = "models"  # of the guess
+EXAMPLES = 60
+WHY = (
+    "Both models have the same architecture and size. Only the text that they were pre-trained on is another mixture of the same world. "
+    "Each is tuned on the same examples and asked the same test questions.\n\n"
+    "What a model can answer after a few examples is mostly what it knew before: the bars show how its facts spread over the levels. So "
+    "the levels belong to a model, never to a fact alone.\n\n"
+    "The two texts differ in several ways at once: which of them makes the difference cannot be told from two models. "
+    "Facts are averaged over seeds, then drawn anew for both (paired bootstrap), corrected for all comparisons made here (Holm). The means "
+    "over levels are not compared: each model has its own levels."
+)
+TEACH = (
+    "- Show the differences in what they read first, then vote.\n"
+    "- One read more question documents. Does that help more than reading the facts more often?\n"
+    "- A leaderboard compares two models after tuning. What would you want to know about what they read?"
+)
+READ = {  # of CorpusSettings -> in words
+    "qa_documents": "question documents",
+    "exposure_scale": "each fact's mentions, times",
+    "redealt_share": "facts whose number of mentions was dealt out anew, share",
+    "contested_kept": "contested facts whose other answer is named, share",
+    "seed": "seed of the text",
+}
+
+
+def draw() -> None:
+    """What the two read, a prediction, their levels and their accuracies."""
+    stamp = background.stamp()
+    first, second, study = learn_reads.model_cells(EXAMPLES, stamp)
+    if not first:
+        panels.empty("No finished study here has both models. The study makes their runs.", "pages/which_model.py", "Which model?")
+        return
+    st.markdown(_read())
+    taken = guesses.guess(ABOUT, {"worse": MODEL, "cannot tell": "no difference", "better": OTHER})
+    if taken is None:
+        return
+    comparison = compare_reads.compared((*first, *second), None, True, None, stamp).comparison
+    _, tables = resources.study_report(study, stamp)
+    shares = tables["shares"]
+    both = shares[shares["model"].isin([MODEL, OTHER])]
+    lesson.outcome(_came_out(comparison, taken))
+    figure = partial(shares_figure, both, "in", study.scheme.labels)
+    lesson.chart(figure, "learn-shares", "In-domain facts by level in both models", tables)
+    page_link(
+        "pages/compare.py", "These runs, fact by fact", "learn-models", icon=":material/compare_arrows:",
+        to={"runs": ",".join((*first, *second)), "pool": "1"},
+    )  # fmt: skip
+
+
+def _read() -> str:
+    """The differences in what both were pre-trained on, from their own settings."""
+    here, there = (learn_reads.made_from(name) for name in (MODEL, OTHER))
+    if here is None or there is None:
+        return "What the two were pre-trained on is not known here."
+    rows = [
+        f"- {READ.get(name, name.replace('_', ' '))}: **{value:,g}** and **{getattr(there.corpus, name):,g}**"
+        for name, value in vars(here.corpus).items() if value != getattr(there.corpus, name)
+    ]  # fmt: skip
+    return f"What **{literal(MODEL)}** and **{literal(OTHER)}** read differs in:\n" + "\n".join(rows)
+
+
+def _came_out(comparison: Comparison, taken: str) -> str:
+    test, (here, there) = micro_test(comparison), comparison.runs
+    if test is None:
+        return "Cannot tell: the two have no in-domain facts in common."
+    right = "You predicted it" if taken == test.verdict else "Not what you predicted"
+    more = {"better": f"**{literal(OTHER)} answers more**", "worse": f"**{literal(MODEL)} answers more**"}
+    means = f"{lesson.share(there.accuracy['in'].micro)} right answers against {lesson.share(here.accuracy['in'].micro)}"
+    return (
+        f"{right}: {more.get(test.verdict, f'**{test.verdict}**')}. {literal(OTHER)} beside {literal(MODEL)}: "
+        f"{difference(test, len(there.seeds))}: {means}."
+    )

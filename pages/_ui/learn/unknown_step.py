@@ -1,0 +1,83 @@
+"""Step 4: the model is tuned on facts that it does not know, or on facts that it knows well; the reader predicts which is better."""
+
+from functools import partial
+
+import streamlit as st
+
+from pages._ui import background, panels
+from pages._ui.compare import compare_reads
+from pages._ui.learn import guesses, learn_reads, lesson
+from pages._ui.links import page_link
+from sftqa_core.figures.overlaid import Line, overlaid_figure
+from sftqa_core.jsonrecord import fingerprint
+from sftqa_core.records import Comparison, PairTest
+from sftqa_core.records.amounts import points
+from sftqa_core.records.comparison import MICRO
+
+QUESTION = "Should you teach it what it does not know?"
+ABOUT = "unknown"  # of the guess
+OPTIONS = {"better": "yes: more right answers", "cannot tell": "no difference", "worse": "no: fewer right answers"}
+WHY = (
+    "Both sides are tuned on equally many questions of the same topics; only the memory level of their facts differs: all at the lowest "
+    "level, or all at the highest. The test questions are the same and were trained on by neither.\n\n"
+    "Every fact's result is averaged over the seeds first; then facts are drawn anew, the same ones for both sides (paired bootstrap). The "
+    "interval is corrected for all comparisons made here (Holm). Nothing is called better while it holds 0.\n\n"
+    "What is seen here is a planted world and a tiny model: it shows the mechanism. The papers report the same direction for models of "
+    "billions of parameters."
+)
+TEACH = (
+    "- Ask for both arguments first: 'it needs new facts' and 'it learns to make things up'. Vote.\n"
+    "- At which test levels do the two sides part? Why there?\n"
+    "- What would you do with a data set in which you cannot tell which facts the model knows? (Probe it first.)"
+)
+
+
+def draw() -> None:
+    """A prediction, then accuracy per level after both trainings."""
+    stamp = background.stamp()
+    lowest, highest = learn_reads.level_cells(stamp)
+    if not lowest:
+        panels.empty("No finished study here has runs on single levels. The study makes them.", "pages/which_data.py", "Which data?")
+        return
+    st.markdown("Two trainings: one on facts that the model **never** completes rightly, one on facts that it knows **well**.")
+    st.markdown("Is the training on unknown facts better?")
+    taken = guesses.guess(ABOUT, OPTIONS)
+    if taken is None:
+        return
+    comparison = compare_reads.compared((*highest, *lowest), None, True, None, stamp).comparison
+    known, unknown = comparison.runs
+    lines = [Line(base.label, base.accuracy["in"], base=True) for base in comparison.bases]
+    low, high = comparison.scheme.labels[0], comparison.scheme.labels[-1]
+    lines += [Line(f"tuned on {high}", known.accuracy["in"]), Line(f"tuned on {low}", unknown.accuracy["in"])]
+    lesson.outcome(_came_out(comparison, taken))
+    alt = "Accuracy per level after tuning on known and on unknown facts"
+    lesson.chart(partial(overlaid_figure, lines), "learn-levels", alt, fingerprint([line.means.to_dict() for line in lines]))
+    page_link(
+        "pages/compare.py", "These runs, fact by fact", "learn-compare", icon=":material/compare_arrows:",
+        to={"runs": ",".join((*highest, *lowest)), "pool": "1"},
+    )  # fmt: skip
+
+
+def micro_test(comparison: Comparison) -> PairTest | None:
+    """The comparison of the second side with the first: in-domain facts as they come."""
+    return next((test for test in comparison.tests if (test.domain, test.mean) == ("in", MICRO) and test.difference is not None), None)
+
+
+def difference(test: PairTest, seeds: int) -> str:
+    """-11.6 points (95% -13.8 to -9.5; 1,520 facts, 3 seeds)."""
+    ends = f"95% {points(test.low or 0)} to {points(test.high or 0)}"
+    return f"{points(test.difference or 0)} points ({ends}; {test.facts:,} facts, {seeds} seed{'' if seeds == 1 else 's'})"
+
+
+def _came_out(comparison: Comparison, taken: str) -> str:
+    test, (known, unknown) = micro_test(comparison), comparison.runs
+    if test is None:
+        return "Cannot tell: the two have no in-domain facts in common."
+    low, high, seeds = comparison.scheme.labels[0], comparison.scheme.labels[-1], len(unknown.seeds)
+    right = "You predicted it" if taken == test.verdict else "Not what you predicted"
+    accuracies = f"{lesson.share(unknown.accuracy['in'].micro)} against {lesson.share(known.accuracy['in'].micro)}"
+    verdict = {"better": "unknown facts are **better**", "worse": "unknown facts are **worse**"}.get(test.verdict, f"**{test.verdict}**")
+    return (
+        f"{right}: {verdict}. {unknown.settings.n:,} examples of {low} instead of {high} make {difference(test, seeds)}: "
+        f"{accuracies} right answers."
+    )

@@ -1,0 +1,250 @@
+"""The lesson over what ships: its steps in the address, guesses before truths, one job for a class, presenter mode."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages._ui.learn import amount_step, asking_step, learn_reads, memory_step, models_step, own_step, unknown_step
+from sftqa_core import workflows
+from sftqa_core.jobs import use_executor
+from sftqa_core.jobs.ask_files import use_ask_service
+from sftqa_core.jobs.ask_service import FakeAskService
+from sftqa_core.jobs.local import LocalExecutor
+from sftqa_core.records import PAPER, TrainSettings
+from tests.pages.conftest import words
+from tests.pages.test_study_pages import page  # noqa: F401 - what ships, as it is
+
+CLASS = 20  # visitors
+
+
+def plain(app: AppTest) -> str:
+    return words(app).replace("\\", "").replace("\u2060", "")
+
+
+def press(app: AppTest, key: str) -> AppTest:
+    app.button(key=key).click().run()
+    assert not app.exception, app.exception
+    return app
+
+
+def keys(app: AppTest) -> list[str]:
+    return [button.key for button in app.button]
+
+
+def step_of(app: AppTest) -> str:
+    return app.header[0].value
+
+
+# ---- the frame ----
+def test_the_address_names_the_step_and_the_buttons_walk_through_it(page):  # noqa: F811
+    """Next and back write it; the first step needs no name; there is no way before the first nor behind the last."""
+    app = page("learn", step="3")
+    assert step_of(app) == "How many examples does it take until it answers?"
+    press(app, "learn-next")
+    assert (app.query_params["step"], step_of(app)) == ("4", "Should you teach it what it does not know?")
+    press(press(press(app, "learn-back"), "learn-back"), "learn-back")
+    assert "step" not in app.query_params
+    assert app.button(key="learn-back").disabled
+    last = page("learn", step="6")
+    assert last.button(key="learn-next").disabled
+
+
+@pytest.mark.parametrize("presenting", [{}, {"present": "1"}], ids=["page", "presenter"])
+def test_a_step_that_is_not_there_is_said(page, presenting):  # noqa: F811
+    """The first is shown; markup in the address is text."""
+    app = page("learn", step="<b>9</b>", **presenting)
+    assert "There is no step '<b>9</b>' here; showing" in plain(app)
+    assert step_of(app).startswith("You ask a model")
+
+
+def test_presenter_mode_shows_nothing_but_the_step_and_has_keys(page):  # noqa: F811
+    """No title, no row of steps, no teacher's notes; arrows and Escape are the buttons' own keys; the way out keeps the step."""
+    app = page("learn", step="2", present="1")
+    assert not app.title
+    assert not app.segmented_control
+    assert [fold.label for fold in app.expander] == ["Why? The method"]
+    shortcuts = {key: app.button(key=f"learn-{key}").proto.shortcut for key in ("back", "next", "leave")}
+    assert shortcuts == {"back": "left", "next": "right", "leave": "escape"}
+    press(app, "learn-leave")
+    assert (app.title[0].value, app.query_params["step"]) == ("Learn", "2")
+    assert "present" not in app.query_params
+    assert app.button(key="learn-next").proto.shortcut == ""  # a key that turns the page would be one that scrolls it
+
+
+def test_each_step_has_its_method_and_a_teachers_note(page):  # noqa: F811
+    """Folded; drawn when they are opened, with something to ask the class."""
+    app = page("learn", step="6", unfolded="why-6,teach-6")
+    folds = [fold.label for fold in app.expander]
+    assert folds == ["Why? The method", "For teachers: what to ask the class"]
+    for step in (asking_step, memory_step, amount_step, unknown_step, models_step, own_step):
+        assert min(len(step.WHY), len(step.TEACH)) > 200
+        assert "?" in step.TEACH
+    assert own_step.WHY.replace("\n\n", " ")[:80] in plain(app)
+    assert own_step.TEACH in plain(app)
+
+
+def test_without_a_model_the_page_says_where_to_get_one(explorer):
+    """No model at all, and a machine that has others only."""
+    assert "There is no model on this machine yet" in plain(explorer("learn", with_models=False))
+    assert "The lesson is given on the built-in model atlas-llama, which this copy lacks." in plain(explorer("learn"))
+
+
+# ---- the steps ----
+def test_the_first_step_asks_only_when_asked(page):  # noqa: F811
+    """Three questions of three levels; the button asks the base model the one that is picked; the share comes after a guess."""
+    with use_ask_service(FakeAskService()) as service:
+        app = page("learn")
+        assert service.asked == []
+        assert "L4 in atlas-llama" in plain(app)
+        press(app, "learn-question-2")
+        assert "L0 in atlas-llama" in plain(app)
+        press(app, "ask-learn")
+        (column,) = service.asked
+        assert column.model == "atlas-llama"
+        assert column.question.text in app.button(key="learn-question-2").label.replace("\\", "")
+    assert "11.1%" not in plain(app)
+    press(app, "guess-answers-few")
+    assert "You are right: of all test questions of these topics the base model answers **11.1%** (9.6 to 12.8%; 1,520 facts)" in plain(app)
+    press(press(app, "again-answers"), "guess-answers-most")
+    assert "Not what you guessed" in plain(app)
+
+
+def test_a_level_is_revealed_after_the_guess_and_guesses_are_counted(page):  # noqa: F811
+    """210 completions with their answers; the score has its interval, and few guesses tell nothing."""
+    ids = workflows.quiz(workflows.profile("atlas-llama", "atlas", "test", "in", PAPER), 20)
+    rows = workflows.profile("atlas-llama", "atlas", "test", "in", PAPER).table.set_index("fact_id").loc[ids]
+    first, second = (f"L{level}" for level in rows["level"].head(2))
+    app = page("learn", step="2")
+    assert "completions name" not in plain(app)
+    assert not app.get("plotly_chart")
+    press(app, f"guess-level-{ids[0]}-{first}")
+    assert f"You are right: it is at **{first}**. {rows['hits'].iloc[0]:.0f} of 210 completions name the right answer" in plain(app)
+    assert len(app.get("plotly_chart")) == 1
+    press(app, "learn-another")
+    assert app.query_params["round"] == "2"
+    wrong = next(label for label in PAPER.labels if label != second)
+    press(app, f"guess-level-{ids[1]}-{wrong}")
+    assert f"Not {wrong}: it is at **{second}**" in plain(app)
+    assert "**1 of 2** right (9 to 91%). Blind guessing: 20%; too few to tell" in plain(app)
+
+
+@pytest.mark.parametrize(
+    ("right", "made", "words"),
+    [(3, 29, "too few"), (20, 30, "better than blind"), (6, 30, "cannot tell from blind"), (0, 30, "worse than blind")],
+)
+def test_a_score_is_told_from_blind_guessing_by_its_interval(right, made, words):
+    """Wilson's, against one in five; nothing below 30 guesses."""
+    assert words in memory_step._tally(right, made)
+
+
+@pytest.mark.parametrize("wanted", ["0", "21", "x", "٣", "99999999999"])
+def test_a_round_that_is_not_there_is_the_first(page, wanted):  # noqa: F811
+    """Whatever the address says."""
+    assert "fact 1 of 20" in plain(page("learn", step="2", round=wanted))
+
+
+def test_results_that_are_there_are_shown_at_once_but_after_the_guess(page, jobs):  # noqa: F811
+    """60 ships: nobody has to train it. Two are missing, so nothing is said of the guess but what is known."""
+    app = page("learn", step="3")
+    assert "37.6%" not in words(app)
+    assert [app.button(key=f"learn-train-{n}").disabled for n in (10, 240)] == [True, True]
+    press(app, "guess-examples-60")
+    assert [metric.value for metric in app.metric] == ["11.1%", "37.6%"]
+    assert "95% 35.2 to 40.0%; 1,520 facts" in plain(app)
+    assert "Is 60 enough? Cannot tell yet: 2 of the runs are missing." in plain(app)
+    assert "learn-train-60" not in keys(app)
+    press(press(app, "again-examples"), "guess-examples-0")
+    assert "**0 is too few**: 60 examples make +26.4 points (95% +" in plain(app)
+    assert jobs.jobs() == []
+
+
+def test_visitors_who_press_the_same_button_get_one_job(page, jobs):  # noqa: F811
+    """Each has a page from before the first press; all see the progress of the one job, whose settings are those of the Lab's own form."""
+    visitors = [press(page("learn", step="3"), "guess-examples-60") for _ in range(3)]
+    for visitor in visitors:
+        press(visitor, "learn-train-240")
+    (job,) = jobs.jobs()
+    assert TrainSettings.from_dict(job.settings) == TrainSettings(model="atlas-llama", source="atlas", n=240)
+    assert not any("learn-train-240" in keys(visitor) for visitor in visitors)
+    assert [len(visitor.get("progress")) for visitor in visitors] == [1, 1, 1]
+
+
+def test_a_class_that_presses_at_the_same_moment_gets_one_job(workspace):
+    """Twenty threads and the real queue, with no worker that would begin."""
+
+    class Idle(LocalExecutor):
+        def work_on(self) -> bool:
+            return False
+
+    with use_executor(Idle(workspace)) as executor, ThreadPoolExecutor(CLASS) as visitors:
+        together = Barrier(CLASS)
+
+        def visit() -> None:
+            together.wait()
+            amount_step._start(240, ())
+
+        for visitor in [visitors.submit(visit) for _ in range(CLASS)]:
+            visitor.result()
+        assert [job.settings["n"] for job in executor.jobs()] == [240]
+
+
+def test_a_press_after_the_run_was_finished_by_others_starts_nothing(page, jobs, monkeypatch):  # noqa: F811
+    """The page is from before: the button looks once more."""
+    app = press(page("learn", step="3"), "guess-examples-60")
+    monkeypatch.setattr(learn_reads, "finished_now", lambda n: "somebody's run")
+    press(app, "learn-train-240")
+    assert jobs.jobs() == []
+
+
+def test_a_run_that_failed_says_why_and_can_be_tried_again(page, jobs):  # noqa: F811
+    """In the words of its job."""
+    app = press(page("learn", step="3"), "guess-examples-60")
+    press(app, "learn-train-10")
+    (job,) = jobs.jobs()
+    jobs.put(job, state="failed", error="The disk is full.", finished=job.created)
+    app.run()
+    assert "The disk is full." in plain(app)
+    press(app, f"again-learn-{job.id}")
+    assert jobs.status(job.id).state == "queued"
+
+
+def test_unknown_facts_are_predicted_then_shown(page):  # noqa: F811
+    """The shipped study: 240 examples of L0 instead of L4, three seeds, an interval that leaves out 0."""
+    app = page("learn", step="4")
+    assert not app.get("plotly_chart")
+    press(app, "guess-unknown-better")
+    text = plain(app)
+    assert "Not what you predicted: unknown facts are **worse**. 240 examples of L0 instead of L4 make -11.6 points (95% -13.8" in text
+    assert "1,520 facts, 3 seeds): **32.2%**" in text
+    assert len(app.get("plotly_chart")) == 1
+
+
+def test_two_models_are_predicted_then_shown(page):  # noqa: F811
+    """What they read differs by their own settings; the one that read the facts more often answers more."""
+    app = page("learn", step="5")
+    assert "- question documents: **20,000** and **30,000**\n- each fact's mentions, times: **1** and **0.7**" in plain(app)
+    press(app, "guess-models-worse")
+    text = plain(app)
+    assert "You predicted it: **atlas-llama answers more**. atlas-llama-sparse beside atlas-llama: -5.5 points (95% -8.0 to -3.1;" in text
+    assert "**32.5%** (30.3 to 34.7%; 1,520 facts) right answers against **38.0%**" in text
+
+
+@pytest.mark.parametrize(("step", "way"), [("4", "pages/which_data.py"), ("5", "pages/which_model.py")])
+def test_without_the_studies_a_step_says_where_they_are_made(page, monkeypatch, step, way):  # noqa: F811
+    """No guess, no claim."""
+    monkeypatch.setattr("pages._ui.background.studies", list)
+    app = page("learn", step=step)
+    assert "No finished study here" in plain(app)
+    assert not [key for key in keys(app) if key and key.startswith("guess-")]
+
+
+def test_own_facts_are_named_where_there_are_any(page, workspace):  # noqa: F811
+    """A file that was added is named, as text; without one the step says what to expect."""
+    assert "No facts of your own are here yet. atlas-llama has read only its invented world" in plain(page("learn", step="6"))
+    workspace.uploads.mkdir(parents=True, exist_ok=True)
+    (workspace.uploads / "my_facts.csv").write_text("relation,subject,object\nP19,A,B\n")
+    assert "Facts of your own that are here already: my_facts.csv." in plain(page("learn", step="6"))
