@@ -18,6 +18,11 @@ st.markdown(
     "It lets you explore the questions of *60 Data Points are Sufficient to Fine-Tune LLMs for Question-Answering* (arXiv 2409.15825)."
 )
 
+with st.container(horizontal=True, gap="medium"):
+    st.page_link("pages/learn.py", label="**Learn**: a lesson of ten minutes, every step a real run", icon=":material/school:")
+    st.page_link("pages/memory.py", label="**Explore**: what the model knows, fact by fact", icon=":material/psychology:")
+    st.page_link("pages/own_facts.py", label="**Own facts**: a model that has read yours", icon=":material/upload_file:")
+
 with panels.errors_shown():
     example = resources.example()
 
@@ -46,7 +51,6 @@ with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
     if st.button("Run it yourself in the Lab", type="primary", icon=":material/science:"):
         open_page("pages/lab.py")
     st.page_link("pages/results.py", label="Open this run", icon=":material/insights:", query_params={"run": summary.run})
-    st.page_link("pages/memory.py", label="See what the model knows, fact by fact", icon=":material/psychology:")
 st.subheader("Studies of hundreds of runs", anchor=False)
 with st.container(horizontal=True, gap="small"):
     for study in STUDIES.values():

@@ -17,8 +17,8 @@ pytestmark = pytest.mark.browser
 
 TOKEN = "a-token-of-enough-characters"
 PAGES = (
-    "", "learn", "memory", "lab", "results", "inside", "own-facts", "jobs", "models", "how-much-data", "which-data", "which-model", "what-moves",
-    "what-if",
+    "", "learn", "memory", "lab", "results", "inside", "own-facts", "jobs", "models", "how-much-data", "which-data", "which-model",
+    "what-moves", "what-if",
 )  # fmt: skip
 CHART = ".js-plotly-plot .main-svg"
 

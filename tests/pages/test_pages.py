@@ -43,8 +43,9 @@ def test_overview_shows_the_shipped_example_and_says_it_is_planted(explorer):
     assert "In-domain mean over levels: 7% before, 42% after" in words(app)
     assert "It is no evidence about large models" in words(app)
     assert [b.label for b in app.button] == ["Take away", "Glossary", "Run it yourself in the Lab"]
+    doors = ["learn", "memory", "own-facts"]
     studies = ["how-much-data", "which-data", "which-model", "what-moves", "what-if"]
-    assert [link.proto.page for link in app.get("page_link")] == ["results", "memory", *studies, "how-much-data", "results"]
+    assert [link.proto.page for link in app.get("page_link")] == [*doors, "results", *studies, "how-much-data", "results"]
 
 
 def test_overview_answers_what_people_ask(explorer):
@@ -61,7 +62,7 @@ def test_overview_without_an_example_points_to_the_lab(explorer):
     """A copy without shipped runs says so and links to the Lab."""
     app = explorer(example=False)
     assert "No example run ships with this copy" in words(app)
-    assert [link.proto.label for link in app.get("page_link")] == ["Open the Lab"]
+    assert [link.proto.label for link in app.get("page_link")][3:] == ["Open the Lab"]
 
 
 def test_overview_tells_of_a_damaged_example(explorer, tmp_path):

@@ -8,9 +8,6 @@ from pages._ui.titles import source_name
 from pages._ui.wording import literal
 from sftqa_core.knowledge.sources import ENTITY_QUESTIONS
 
-# The one place that names where one's own facts begin: the page with the button 'Add your own facts'.
-OWN_FACTS = ("pages/memory.py", "Add your own facts on Memory")
-
 QUESTION = "And what about your own facts?"
 WHY = (
     "Everything in this lesson works with any facts: a table of subjects, relations and answers, or of questions and answers. Which level "
@@ -27,7 +24,7 @@ TEACH = (
 
 def draw() -> None:
     """The way to one's own facts, and to everything that the lesson left out."""
-    page_link(OWN_FACTS[0], OWN_FACTS[1], "learn-own", icon=":material/upload_file:")
+    page_link("pages/own_facts.py", "Make a tiny model that has read your facts", "learn-own", icon=":material/upload_file:")
     page_link("pages/lab.py", "Tune with any settings in the Lab", "learn-lab", icon=":material/science:")
     page_link("pages/how_much_data.py", "The whole study: how much data?", "learn-study", icon=":material/straighten:")
     own = [source for source in resources.sources() if source != ENTITY_QUESTIONS and not source.startswith("atlas")]
