@@ -45,7 +45,7 @@ else:  # one run for one person's session
             st.Page("pages/results.py", title="Results"),
             st.Page("pages/compare.py", title="Compare"),
             st.Page("pages/inside.py", title="Inside"),
-            st.Page("pages/own_facts.py", title="Own facts"),
+            st.Page("pages/own_facts.py", title="Own facts", url_path="own-facts"),
             st.Page("pages/ask.py", title="Ask"),
             st.Page("pages/jobs.py", title="Jobs"),
             st.Page("pages/available_models.py", title="Models", url_path="models"),
