@@ -49,7 +49,7 @@ def test_what_ships_and_what_is_in_use_stays(workspace):
     with pytest.raises(SettingsError, match="came with the program and can't be deleted"):
         workflows.delete(shipped, nobody)
     made_run("one", HALF)
-    with pytest.raises(SettingsError, match="The run one is in use: a job needs it; another, too. Wait until it is over, or cancel it"):
+    with pytest.raises(SettingsError, match=r"The run one is in use: a job needs it; another, too. Wait until it is over, or cancel it"):
         workflows.delete(RUN, lambda thing, models: ["a job needs it", "another, too"])
     assert (workspace.runs / "one").is_dir()
     assert workflows.deleted() == []

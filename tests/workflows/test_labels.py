@@ -55,7 +55,7 @@ def test_what_a_label_can_hold_is_bounded():
 def test_a_tag_that_is_not_there_cannot_be_removed(workspace):
     """It says which there are."""
     workflows.change_label(Labelled("run", "one"), add=["paper"])
-    with pytest.raises(NotFound, match="one has no tag 'seeds'. It has paper."):
+    with pytest.raises(NotFound, match=r"one has no tag 'seeds'. It has paper."):
         workflows.change_label(Labelled("run", "one"), remove=["Seeds"])
 
 
@@ -86,7 +86,8 @@ def test_a_label_of_another_version_is_set_aside_too(workspace):
 
 def test_two_writers_at_once_lose_nothing(workspace):
     """Each changes its own part: after eight at once all tags are there."""
-    writers = [threading.Thread(target=workflows.change_label, args=(Labelled("run", "one"),), kwargs={"add": [f"t{at}"]}) for at in range(8)]
+    thing = Labelled("run", "one")
+    writers = [threading.Thread(target=workflows.change_label, args=(thing,), kwargs={"add": [f"t{at}"]}) for at in range(8)]
     for writer in writers:
         writer.start()
     for writer in writers:
@@ -102,11 +103,11 @@ def test_a_run_is_found_by_its_id_or_its_unique_name(workspace):
     assert workflows.find("my best") == Labelled("run", "one")
     assert [workflows.id_of(text, "run") for text in ("my best", "two", "nothing")] == ["one", "two", "nothing"]
     workflows.change_label(Labelled("run", "two"), name="my best")
-    with pytest.raises(SettingsError, match="2 runs are called 'my best': one, two. Type an id."):
+    with pytest.raises(SettingsError, match=r"2 runs are called 'my best': one, two. Type an id."):
         workflows.find("my best")
     with pytest.raises(SettingsError, match="two is the id of another run or study"):
         workflows.change_label(Labelled("run", "one"), name="two")
-    with pytest.raises(NotFound, match="There is no run or study 'my bst'. What comes near: my best"):
+    with pytest.raises(NotFound, match=r"There is no run or study 'my bst'. What comes near: my best"):
         workflows.find("my bst")
 
 
