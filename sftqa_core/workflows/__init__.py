@@ -27,8 +27,8 @@ from sftqa_core.workflows.asking.questions import (
 )
 from sftqa_core.workflows.consistency_reports import Consistency, consistency, consistency_change, fact_answers, fact_consistency
 from sftqa_core.workflows.deleting import delete, deleted, find_deleted, size_on_disk, undelete
-from sftqa_core.workflows.labels import Labels, change_label, find, id_of, labels
-from sftqa_core.workflows.labels import stamp as labels_stamp
+from sftqa_core.workflows.label_files import Labels, change_label, find, id_of, labels
+from sftqa_core.workflows.label_files import stamp as labels_stamp
 from sftqa_core.workflows.lookups import (
     add_upload,
     alias_rows,

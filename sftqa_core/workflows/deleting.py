@@ -30,7 +30,7 @@ from sftqa_core.models.tuned import PREFIX
 from sftqa_core.records import Deleted, Label, Labelled, StudySettings
 from sftqa_core.studies.config import read_study
 from sftqa_core.training.runs import list_runs, run_folders
-from sftqa_core.workflows.labels import label_file, locked, read_label, write_label
+from sftqa_core.workflows.label_files import label_file, locked, read_label, write_label
 from sftqa_core.workflows.study_reports import study_name, whole_study
 from sftqa_core.workspace import Workspace
 
@@ -44,13 +44,14 @@ def delete(thing: Labelled, in_use: InUse) -> Deleted:
     Raises `SettingsError` for what ships or what `in_use` says is used now, `NotFound` for what is gone, `StorageError`.
     """
     place = Workspace.current()
-    what = "run" if thing.kind == "run" else "study"
     if thing.shipped:
-        raise SettingsError(f"The {what} {thing.id} came with the program and can't be deleted. Its label is yours to change.")
+        raise SettingsError(f"The {thing.kind} {thing.id} came with the program and can't be deleted. Its label is yours to change.")
     with locked(place):
         needing = tuned_from(thing.id) if thing.kind == "run" else []
         if users := in_use(thing, [PREFIX + run for run in (thing.id, *needing)] if thing.kind == "run" else []):
-            raise SettingsError(f"The {what} {thing.id} is in use: {'; '.join(users)}. Wait until it is over, or cancel it; then delete.")
+            raise SettingsError(
+                f"The {thing.kind} {thing.id} is in use: {'; '.join(users)}. Wait until it is over, or cancel it; then delete."
+            )
         return _delete_run(thing, needing, place) if thing.kind == "run" else _delete_study(thing, place)
 
 

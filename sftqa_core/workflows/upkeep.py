@@ -19,7 +19,7 @@ from sftqa_core.jsonrecord import Record, fingerprint
 from sftqa_core.models.gguf.gguf_reading import useless
 from sftqa_core.records import LABELLED
 from sftqa_core.workflows.deleting import RUN, holds_something
-from sftqa_core.workflows.labels import locked, read_label
+from sftqa_core.workflows.label_files import locked, read_label
 from sftqa_core.workspace import Workspace
 
 DAMAGED, OTHER, REFUSED = "damaged", "other version", "not readable now"

@@ -32,7 +32,7 @@ from sftqa_core.records import (
     TrainSettings,
 )
 from sftqa_core.studies import config
-from sftqa_core.workflows.labels import Labels
+from sftqa_core.workflows.label_files import Labels
 from sftqa_core.workflows.lookups import Trust
 from sftqa_core.workflows.study_reports import study_name
 from sftqa_core.workflows.tested.fact_stories import FactInRun

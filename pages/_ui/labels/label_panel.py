@@ -24,6 +24,9 @@ _FIELDS = declared(Label)
 def label_button(thing: Labelled, where: str) -> None:
     """A popover with the label's fields and the way to delete; `where` keeps the widgets of two places apart."""
     key = f"label-{where}-{thing.id}"
+    if st.session_state.pop(f"{key}-ask", False):  # the popover is closed by now: it would lie over the dialog
+        show: Any = st.dialog(f"Delete this {thing.kind}?", icon=":material/delete:")(_ask)
+        show(thing)
     with st.popover("Name, tags, note", icon=":material/label:", key=key, on_change="rerun") as box:
         if not box.open:
             return
@@ -62,21 +65,20 @@ def _save(thing: Labelled, shown: Label, key: str) -> None:
 def _size_and_deletion(thing: Labelled, key: str) -> None:
     size, why = label_reads.size_of(thing)
     st.caption(f"{literal(thing.id)} · " + (f"{in_words(size)} on the disk" if size is not None else sentence(f"Size not known: {why}")))
-    what = "run" if thing.kind == "run" else "study"
     if thing.shipped:
-        st.caption(f"This {what} came with the program and can't be deleted. Its label is yours.")
-    elif st.button(f"Delete this {what}…", icon=":material/delete:", key=f"{key}-delete"):
-        show: Any = st.dialog(f"Delete this {what}?", icon=":material/delete:")(_ask)
-        show(thing, size)
+        st.caption(f"This {thing.kind} came with the program and can't be deleted. Its label is yours.")
+    else:
+        ask = {"on_click": st.session_state.update, "args": ({key: False, f"{key}-ask": True},)}
+        st.button(f"Delete this {thing.kind}…", icon=":material/delete:", key=f"{key}-delete", **ask)
 
 
-def _ask(thing: Labelled, size: int | None) -> None:
+def _ask(thing: Labelled) -> None:
     """The dialog's text and button."""
     label = label_reads.label_of(thing.kind, thing.id)
     st.text(" · ".join(filter(None, [label.name, thing.id])))
     stays = "It can be brought back until `sftqa cache gc --yes` removes it for good."
     if thing.kind == "run":
-        st.markdown(f"The run with its answers and weights leaves every list{f' ({in_words(size)})' if size else ''}. {stays}")
+        st.markdown(f"The run with its answers and weights leaves every list. {stays}")
     else:
         st.markdown(f"The study leaves the list. Cells that another study names stay, the others go with it. {stays}")
     if st.button("Delete", type="primary", icon=":material/delete:", key="delete-now", on_click=_delete, args=(thing,)):

@@ -8,7 +8,7 @@ import pytest
 from sftqa_core import workflows
 from sftqa_core.errors import NotFound, SettingsError
 from sftqa_core.records import Label, Labelled
-from sftqa_core.workflows.labels import label_file
+from sftqa_core.workflows.label_files import label_file
 from tests.made_runs import made_run
 
 HALF = [at % 2 == 0 for at in range(80)]
