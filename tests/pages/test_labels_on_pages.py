@@ -86,7 +86,7 @@ def test_a_run_that_was_deleted_elsewhere_is_told(two, explorer):
     entry = workflows.delete(Labelled("run", ONE), lambda thing, models: [])
     app.run()
     assert app.selectbox(key="pick-run").value == TWO
-    assert "It was deleted." in app.warning[0].value
+    assert "It was deleted" in app.warning[0].value
     app.run()
     app.button(key=f"undelete-{entry.entry}").click().run()
     assert ONE in {run.id for run in workflows.runs()}

@@ -96,6 +96,7 @@ def _delete(thing: Labelled) -> None:
 
 def undo_notice() -> None:
     """Right after a deletion: what was deleted, what is told of it, and the button that brings it back; what went wrong in either."""
+    state.show_toast()
     if (problem := state.kept_problem()) is not None:
         panels.problem(problem)
     entry: Deleted | None = st.session_state.get(_DELETED)
