@@ -16,7 +16,7 @@ with panels.errors_shown():
     runs = resources.runs(stamp)
 
 panels.unreadable(resources.unreadable(background.stamp()))
-label_panel.undo_notice()
+label_panel.notices()
 if not runs:
     panels.empty("No run has finished yet.", "pages/lab.py", "Start one in the Lab")
     label_panel.deleted_fold()

@@ -13,6 +13,7 @@ An entry without a run or a settings file is a leftover, which `sftqa cache gc` 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -25,7 +26,7 @@ from typing import Any
 from sftqa_core.artifacts import remove, size_bytes, write_json
 from sftqa_core.artifacts.disk import flush, make_folder
 from sftqa_core.artifacts.refusals import storing
-from sftqa_core.errors import ArtifactDamaged, NotFound, SettingsError, SftqaError
+from sftqa_core.errors import ArtifactDamaged, NotFound, SettingsError, SftqaError, StorageError
 from sftqa_core.models.tuned import PREFIX
 from sftqa_core.records import Deleted, Label, Labelled, StudySettings
 from sftqa_core.studies.config import read_study
@@ -74,13 +75,12 @@ def _delete_run(thing: Labelled, needing: list[str], place: Workspace) -> Delete
     if (place.shipped / "runs" / thing.id).is_dir():
         notes.append("A run of that name ships, and is listed from now on.")
     entry = _new_entry(thing, notes, place)
-    with storing(folder):
-        try:
-            os.rename(folder, place.deleted / entry.entry / RUN)
-        except BaseException:
+    try:
+        _move(folder, place.deleted / entry.entry / RUN)
+    except BaseException:
+        if not holds_something(place.deleted / entry.entry):
             remove(place.deleted / entry.entry)
-            raise
-        flush(place.runs)
+        raise
     return _deleted(thing, entry, place)
 
 
@@ -172,9 +172,16 @@ def _deleted(thing: Labelled, entry: Deleted, place: Workspace) -> Deleted:
 
 
 def _move(path: Path, target: Path) -> None:
+    """One rename. Raises `StorageError` where the disk refuses, or the two lie on different disks."""
     with storing(target):
         make_folder(target.parent)
-        os.rename(path, target)
+        try:
+            os.rename(path, target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            both = f"{path} and {target.parent} lie on different disks, so the first can't be moved in one step"
+            raise StorageError(f"{both}. Put {path.parent} and the deleted ones on one disk.", errno.EXDEV) from error
         flush(path.parent)
 
 
@@ -193,14 +200,17 @@ def holds_something(folder: Path) -> bool:
 
 def _entry(folder: Path) -> Deleted:
     """What an entry says of itself; where that is damaged, its folder's name and time say enough to bring it back."""
-    size = size_bytes(folder)
+    name, size, changed_s = folder.name.rpartition(".")[0], size_bytes(folder), 0.0
     try:
         told: dict[str, Any] = json.loads((folder / ENTRY).read_bytes())
-        return replace(Deleted.from_dict(told), entry=folder.name, size_bytes=size)
-    except (OSError, ValueError, RecursionError, SettingsError):
-        when = datetime.fromtimestamp(folder.stat().st_mtime, UTC).isoformat(timespec="seconds")
-        kind = "run" if (folder / RUN).is_dir() else "study"
-        return Deleted(kind, folder.name.rpartition(".")[0], folder.name, when, size, notes=("Its label can't be read.",))
+        if told["id"] == name:  # where it comes back to is not left to a file that somebody may have changed
+            return replace(Deleted.from_dict(told), entry=folder.name, size_bytes=size)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, SettingsError):
+        pass
+    with contextlib.suppress(OSError):
+        changed_s = folder.stat().st_mtime
+    kind, when = "run" if (folder / RUN).is_dir() else "study", datetime.fromtimestamp(changed_s, UTC).isoformat(timespec="seconds")
+    return Deleted(kind, name, folder.name, when, size, notes=("Its label can't be read.",))
 
 
 def find_deleted(text: str) -> Deleted:

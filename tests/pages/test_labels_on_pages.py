@@ -63,6 +63,14 @@ def test_what_a_label_cannot_hold_is_said_in_the_popover(two, explorer):
     assert workflows.labels().runs[ONE].name == "my *best*"
 
 
+def test_a_damaged_label_is_said_on_the_page(two, workspace, explorer):
+    """The run is shown without it."""
+    (workspace.labels / "runs" / f"{ONE}.json").write_text("{")
+    app = explorer("results", query={"run": ONE}, real=True, example=False)
+    assert "can't be read as a label" in app.warning[0].value.replace("\\", "")
+    assert app.selectbox(key="pick-run").options[-1].startswith("base · ")
+
+
 def test_deleting_asks_and_offers_undo(two, explorer):
     """The page shows the next run, and brings the deleted one back with its label."""
     app = popover(explorer("results", query={"run": ONE}, real=True, example=False), ONE)

@@ -1,5 +1,6 @@
 """Deleting runs and studies of one's own, and bringing them back, whatever happened meanwhile."""
 
+import errno
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.artifacts import set_aside
-from sftqa_core.errors import NotFound, SettingsError
+from sftqa_core.errors import NotFound, SettingsError, StorageError
 from sftqa_core.records import Label, Labelled
 from sftqa_core.studies.config import study_yaml
 from sftqa_core.workflows import deleting, upkeep
@@ -119,6 +120,31 @@ def test_an_entry_that_is_damaged_can_still_come_back(workspace):
     assert content(workspace.runs / "one") == before
     with pytest.raises(NotFound, match="one can't come back: it was brought back already, or removed for good"):
         workflows.undelete(kept)
+
+
+def test_where_an_entry_comes_back_to_is_not_left_to_its_file(workspace):
+    """An id that leads elsewhere is not followed."""
+    made_run("one", HALF)
+    entry = workflows.delete(RUN, nobody)
+    path = workspace.deleted / entry.entry / "entry.json"
+    path.write_text(path.read_text().replace('"id": "one"', '"id": "../../elsewhere"'))
+    (kept,) = workflows.deleted()
+    workflows.undelete(kept)
+    assert (workspace.runs / "one").is_dir()
+
+
+def test_runs_on_another_disk_stay_and_say_so(workspace, monkeypatch):
+    """A folder can't be moved between disks in one step."""
+    made_run("one", HALF)
+
+    def apart(*paths):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(deleting.os, "rename", apart)
+    with pytest.raises(StorageError, match="lie on different disks"):
+        workflows.delete(RUN, nobody)
+    assert (workspace.runs / "one").is_dir()
+    assert list(workspace.deleted.iterdir()) == []
 
 
 def test_damaged_runs_can_be_deleted(workspace):

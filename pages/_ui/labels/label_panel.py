@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import address, panels, state
+from pages._ui import address, panels, resources, state
 from pages._ui.labels import label_reads
 from pages._ui.wording import literal, moment, sentence
 from sftqa_core.artifacts import in_words
@@ -17,6 +17,7 @@ from sftqa_core.jsonrecord import declared
 from sftqa_core.records import Deleted, Label, Labelled
 
 SHOWN = 20  # of what was deleted
+MOST_PROBLEMS = 3  # labels that can't be read: 'sftqa label' lists them all
 _DELETED = "deleted-just-now"  # in the session: what this visitor deleted last, and can bring back by one click
 _FIELDS = declared(Label)
 
@@ -52,7 +53,8 @@ def _save(thing: Labelled, shown: Label, key: str) -> None:
     now = {field: st.session_state[f"{key}-{field}"] for field in _FIELDS}
     changes: dict[str, Any] = {field: now[field] for field in ("name", "note", "pinned") if now[field] != getattr(shown, field)}
     changes["add"] = [tag for tag in now["tags"] if tag not in shown.tags]
-    changes["remove"] = [tag for tag in shown.tags if tag not in now["tags"]]
+    here = label_reads.label_of(thing.kind, thing.id).tags
+    changes["remove"] = [tag for tag in shown.tags if tag not in now["tags"] and tag in here]
     try:
         label_reads.change(thing, **changes)
     except SftqaError as error:
@@ -94,11 +96,13 @@ def _delete(thing: Labelled) -> None:
         address.put(**{thing.kind: None})
 
 
-def undo_notice() -> None:
-    """Right after a deletion: what was deleted, what is told of it, and the button that brings it back; what went wrong in either."""
+def notices() -> None:
+    """Labels that can't be read; and right after a deletion what was deleted, the button that brings it back, and what went wrong."""
     state.show_toast()
-    if (problem := state.kept_problem()) is not None:
-        panels.problem(problem)
+    for problem in resources.labels().problems[:MOST_PROBLEMS]:
+        st.warning(sentence(problem), icon=":material/label_off:")
+    if (trouble := state.kept_problem()) is not None:
+        panels.problem(trouble)
     entry: Deleted | None = st.session_state.get(_DELETED)
     if entry is None:
         return

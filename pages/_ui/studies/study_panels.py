@@ -47,7 +47,7 @@ def study_body(
     kind: str, fits: Callable[[StudySettings], bool] = lambda settings: True, none_yet: Callable[[], None] | None = None
 ) -> tuple[StudySettings, StudyReport, resources.Tables]:
     """The same without a title, of the studies that fit; `none_yet` draws what stands in their place where there are none."""
-    label_panel.undo_notice()
+    label_panel.notices()
     with panels.errors_shown():
         known = {study.name: study for study in background.studies() if study.settings.kind == kind and fits(study.settings)}
         if not known:
