@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._ui import address, background, panels
+from pages._ui import address, background, panels, resources
 from pages._ui.asking import ask_form, asked
 from pages._ui.asking.ask_panel import ask_panel
 from pages._ui.wording import literal
@@ -10,7 +10,7 @@ from pages._ui.wording import literal
 st.title("Ask")
 
 with panels.errors_shown():
-    stamp = background.stamp()
+    stamp = resources.listed(background.stamp())  # what is asked is told by the names of runs
     if not asked.options(stamp):
         panels.no_models()
     wanted = ask_form.ask_form(stamp)

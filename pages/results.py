@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages._ui import address, background, glossary, panels, pickers, resources
+from pages._ui.labels import label_panel
 from pages._ui.runs import change_panel, result_panels
 from pages._ui.runs.accuracy_table import accuracy_table
 from pages._ui.runs.twin import twin_button
@@ -15,8 +16,10 @@ with panels.errors_shown():
     runs = resources.runs(stamp)
 
 panels.unreadable(resources.unreadable(background.stamp()))
+label_panel.notices()
 if not runs:
     panels.empty("No run has finished yet.", "pages/lab.py", "Start one in the Lab")
+    label_panel.deleted_fold()
     address.over()
 
 with panels.errors_shown():
@@ -29,6 +32,8 @@ with st.container(horizontal=True, vertical_alignment="center"):
     with st.container(key="compare-with", width="content"):
         st.page_link("pages/compare.py", label="Compare with…", icon=":material/compare_arrows:", query_params={"runs": run.id})
     twin_button(settings, "results", run.id)
+    label_panel.label_button(label_panel.run_of(run.id, runs), "results")
+label_panel.note_of("run", run.id)
 about = st.container()  # what may be missing has a place of its own: else all that follows would move up, and be drawn from nothing
 if part != "all":
     with panels.errors_shown():
@@ -58,3 +63,4 @@ change_panel.change_panel(run, part)
 panels.folded("Training curves", "curves", ":material/show_chart:", lambda: result_panels.training_charts(run, curve))
 panels.folded("All numbers", "numbers", ":material/table:", lambda: accuracy_table(summary, f"{run.id}-accuracy-{part}"))
 panels.folded("Settings, command and versions", "made-with", ":material/tune:", lambda: result_panels.made_with(run))
+label_panel.deleted_fold()

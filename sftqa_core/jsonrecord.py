@@ -51,6 +51,8 @@ class Setting:
     unset: str = ""  # what None means
     low: float | None = None  # bounds of a number, or of each of several
     high: float | None = None
+    longest: int | None = None  # characters of a text, or of each of several
+    most: int | None = None  # how many a list may have
     choices: Mapping[str, str] = dataclasses.field(default_factory=dict)  # values that are allowed -> what pages call them
     named: Mapping[str, int] = dataclasses.field(default_factory=dict)  # values that have a name of their own and no bounds
     under: str = ""  # it has an effect only while that other setting is not at its default
@@ -70,7 +72,10 @@ class Setting:
         if self.choices:
             return one_of(name, value, tuple(self.choices))
         if isinstance(value, tuple):
-            return [problem for item in value for problem in self.problems(name, item)]
+            many = [f"{name} may be at most {self.most:,}, got {len(value):,}."] if self.most is not None and len(value) > self.most else []
+            return many + [problem for item in value for problem in self.problems(name, item)]
+        if isinstance(value, str):
+            return at_most(name, value, self.longest) if self.longest is not None else []
         if self.low is None:
             return []
         if self.high is None:

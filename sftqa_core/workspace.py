@@ -114,6 +114,16 @@ class Workspace:
         return self.root / "reports"
 
     @property
+    def labels(self) -> Path:
+        """What the person says about runs and studies, one JSON file each; those that ship can be labelled, too."""
+        return self.root / "labels"
+
+    @property
+    def deleted(self) -> Path:
+        """Runs and studies that were deleted and can come back, one folder each."""
+        return self.root / "deleted"
+
+    @property
     def unfinished(self) -> Path:
         """Checkpoints of interrupted trainings, from which the same training resumes."""
         return self.root / "unfinished"

@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 
+from pages._ui.wording import day_and_time
 from sftqa_core.records import ModelCard
 
 _METHODS = {"full": "all weights", "lora": "LoRA"}
@@ -32,14 +32,4 @@ def _named(card: ModelCard) -> str:
     again = " again" if kept["base"] != kept["root"] else ""
     method = "QLoRA" if kept["quantization"] == "nf4" else _METHODS.get(kept["method"], kept["method"])
     root = plain_name(kept["root"], "")
-    return f"{root} tuned{again}: {kept['n']:,} ex., {method}, seed {kept['seed']}, {_moment(kept['created'])}"
-
-
-def _moment(iso: str) -> str:
-    """Day and time, and the year where it is another one: "29 Nov 10:12"."""
-    try:
-        then = datetime.fromisoformat(iso)
-    except ValueError:
-        return iso
-    year = "" if then.year == datetime.now(then.tzinfo).year else f" {then.year}"
-    return f"{then.day} {then:%b}{year} {then:%H:%M}"
+    return f"{root} tuned{again}: {kept['n']:,} ex., {method}, seed {kept['seed']}, {day_and_time(kept['created'])}"

@@ -7,6 +7,7 @@ from typing import Any
 import streamlit as st
 
 from pages._ui import address, resources
+from pages._ui.labels import label_reads
 from pages._ui.titles import model_name, run_names, source_name
 from pages._ui.wording import literal, sentence
 from sftqa_core import records
@@ -179,9 +180,12 @@ def pick_method() -> str:
 
 
 def pick_run(stamp: str) -> str:
-    """The id of one of `resources.runs(stamp)`, the newest first."""
-    names = run_names(stamp)
-    return linked("Run", list(names), "run", names.__getitem__, first="the newest", explicit=True)
+    """The id of one of `resources.runs(stamp)`: pinned ones first on the list, the newest where the address names none."""
+    names, newest = run_names(stamp), resources.runs(stamp)[0].id
+    if (wanted := address.value("run")) is not None and wanted not in names and (why := label_reads.why_gone(wanted)):
+        _dropped("run", f"The run '{literal(wanted[:80])}' is not shown. {sentence(why)}")
+    about = "★: pinned. Type a name, a tag (#paper) or a part of the settings to search."
+    return linked("Run", list(names), "run", names.__getitem__, first="the newest", explicit=True, default=newest, help=about)
 
 
 def pick_scheme(first: Any, second: Any) -> records.LevelScheme:

@@ -10,7 +10,9 @@ from typing import Any
 
 import streamlit as st
 
+from pages._ui.wording import reader_zone
 from sftqa_core.records import (
+    RUN,
     InsideSettings,
     LevelScheme,
     ModelCard,
@@ -72,15 +74,40 @@ def _models(runs: int) -> dict[str, ModelCard]:
 
 
 def model_names() -> dict[str, str]:
-    """What people call each listed model."""
-    return _model_names(_kept_runs())
+    """What people call each listed model; one that a run kept begins with the name that the run was given."""
+    return _model_names(_kept_runs(), listed(""))
 
 
-@st.cache_resource(ttl=60, show_spinner=False, max_entries=2)
-def _model_names(runs: int) -> dict[str, str]:
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=8)
+def _model_names(runs: int, stamp: str) -> dict[str, str]:
     from pages._ui.model_names import names_of
 
-    return names_of(list(_models(runs).values()))
+    given = labels().runs
+    labelled = {f"{RUN}{run}": label.name for run, label in given.items() if label.name}
+    return {
+        model: f"{labelled[model]} · {name}" if model in labelled else name
+        for model, name in names_of(list(_models(runs).values())).items()
+    }
+
+
+def listed(stamp: str) -> str:
+    """Changes with `stamp`, and when a run is stored or deleted by anybody, a label is written, or for a reader in another time zone: part
+    of the key of every list of runs."""
+    from sftqa_core import workflows
+
+    return f"{stamp} {workflows.labels_stamp()} {reader_zone()}"
+
+
+def labels() -> Any:
+    """What the person says about runs and studies (`workflows.labels`)."""
+    return _labels(listed(""))
+
+
+@st.cache_resource(ttl=60, show_spinner=False, max_entries=8)
+def _labels(stamp: str) -> Any:
+    from sftqa_core import workflows
+
+    return workflows.labels()
 
 
 def forget_models() -> None:
@@ -176,8 +203,13 @@ def completions(model: str, source: str, fact_id: str, stamp: str, scheme: Level
     return workflows.completions(model, source, fact_id, scheme) if scheme else workflows.completions(model, source, fact_id)
 
 
-@st.cache_resource(show_spinner=False, ttl=60)
 def runs(stamp: str) -> list[Any]:
+    """All finished runs, the newest first."""
+    return _runs(listed(stamp))
+
+
+@st.cache_resource(show_spinner=False, ttl=60)
+def _runs(stamp: str) -> list[Any]:
     from sftqa_core import workflows
 
     return list(workflows.runs())

@@ -32,6 +32,7 @@ from sftqa_core.records import (
 )
 from sftqa_core.records.schemes import SCHEME_NAMES
 
+PINNED = "★"
 PROMPT_NAMES = {
     "qa": "Q/A prompt", "plain": "Question/Answer prompt", "paper": "The papers' prompt", "chat": "Model's chat template",
     "own": "Custom prompt",
@@ -176,12 +177,31 @@ def run_title(run: Any) -> str:
     )
 
 
-@st.cache_resource(show_spinner=False, ttl=60)
 def run_names(stamp: str) -> dict[str, str]:
-    """Title of each run by its id; titles that stand twice end in the id's last signs."""
+    """Title of each run by its id, with its name and tags first, and pinned runs first; titles that stand twice end in the id's last
+    signs."""
+    return _run_names(resources.listed(stamp))
+
+
+@st.cache_resource(show_spinner=False, ttl=60)
+def _run_names(stamp: str) -> dict[str, str]:
+    return labelled(run_titles(stamp), "run")
+
+
+def run_titles(stamp: str) -> dict[str, str]:
+    """The same without name, tags and pins, the newest first."""
     titles = {run.id: run_title(run) for run in resources.runs(stamp)}
     twice = {title for title, times in Counter(titles.values()).items() if times > 1}
     return {key: f"{title} · {key[-4:]}" if title in twice else title for key, title in titles.items()}
+
+
+def labelled(titles: dict[str, str], kind: str) -> dict[str, str]:
+    """Titles of runs or studies by id with what the person calls them first: "★ my best · #paper · atlas-llama · …". Pinned ones, which
+    have the star, come first; else the order stays."""
+    given = resources.labels().of(kind)
+    named = {key: " · ".join(filter(None, [given[key].words, title])) if key in given else title for key, title in titles.items()}
+    pinned = {key: f"{PINNED} {named[key]}" for key in named if key in given and given[key].pinned}
+    return pinned | {key: title for key, title in named.items() if key not in pinned}
 
 
 def job_title(job: Job) -> str:

@@ -2,9 +2,15 @@
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import streamlit as st
 
 from sftqa_core.records import MEASURES
 from sftqa_core.records.amounts import duration as duration
+from sftqa_core.records.amounts import moment as moment_in
 from sftqa_core.records.amounts import span as span
 
 PHASES = {  # a phase as a job reports it -> as a page shows it
@@ -158,9 +164,37 @@ def between(low: float, high: float) -> str:
     return f"{low:.2f} to {high:.2f}"
 
 
+def reader_zone() -> str:
+    """The time zone of the browser that looks at the page, "Europe/Oslo"; UTC where it does not say, or names one that nobody knows here.
+
+    Part of the key of everything that is kept with times in it: readers of one server may sit in several zones.
+    """
+    name = st.context.timezone or "UTC"
+    return name if _zone(name) is not UTC else "UTC"
+
+
+@lru_cache(maxsize=1_000)
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # what a browser sends is not to be trusted
+        return UTC
+
+
 def moment(iso: str | None) -> str:
-    """An ISO time (all are UTC here) without its seconds: "2026-11-23 14:30 UTC"."""
-    return f"{iso.replace('T', ' ')[:16]} UTC" if iso else ""
+    """A time of a job or run (ISO 8601, UTC) as the reader's clock has it, without its seconds: "2026-11-23 15:30 UTC+1". The only way in
+    which pages tell times."""
+    return moment_in(iso, _zone(reader_zone()))
+
+
+def day_and_time(iso: str) -> str:
+    """The same in short, and the year where it is another one: "29 Nov 10:12"."""
+    try:
+        then = datetime.fromisoformat(iso).astimezone(_zone(reader_zone()))
+    except (ValueError, OverflowError):
+        return iso
+    year = "" if then.year == datetime.now(then.tzinfo).year else f" {then.year}"
+    return f"{then.day} {then:%b}{year} {then:%H:%M}"
 
 
 def step_of(kind: str, phases: Sequence[str], measures: Sequence[str] = tuple(MEASURES)) -> tuple[int, int]:

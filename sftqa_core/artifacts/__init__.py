@@ -29,6 +29,7 @@ from sftqa_core.artifacts.disk import (
     read_json,
     remove,
     set_aside,
+    size_bytes,
     write_bytes,
     write_json,
 )

@@ -288,6 +288,15 @@ def remove(path: Path) -> None:
             path.unlink()
 
 
+def size_bytes(path: Path) -> int:
+    """Of a file, or of all files in a folder."""
+    total = 0
+    for file in [path] if path.is_file() else [inside for inside in path.rglob("*") if inside.is_file()]:
+        with contextlib.suppress(OSError):  # gone meanwhile
+            total += file.lstat().st_size
+    return total
+
+
 def _bring_back(path: Path, target: Path, left: re.Match[str]) -> Path | None:
     """Safe even while the writer lives: it then finds the place taken and moves it aside again."""
     import psutil

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from sftqa_core import records
-from sftqa_core.cli import bench_commands, cache_commands, compare_commands, inside_commands
+from sftqa_core.cli import bench_commands, cache_commands, compare_commands, delete_commands, inside_commands, label_commands
 from sftqa_core.cli.option_texts import numbers, port, shots
 from sftqa_core.cli.recipe_options import add_recipe
 from sftqa_core.cli.setting_options import add_scheme, add_setting, add_settings
@@ -50,14 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, parents=[output], help=help, description=f"{help[0].upper()}{help[1:]}.")
 
     _add_app(commands.add_parser("app", help="open the explorer in the browser"))
-    facts = add("facts", "what a fact source holds")
-    add_settings(facts, records.TrainSettings, "source")
-    facts.add_argument("--preview", action="store_true", help="show how a file would be read: first rows, roles of its columns, problems")
-    facts.add_argument(
-        "--download",
-        action="store_true",
-        help="first fetch entity-questions from its official address, or a dataset of the hub as it is there now",
-    )
+    _add_facts(add("facts", "what a fact source holds"))
     _add_models(add("models", "models that can be chosen, and the memory each needs; add or remove one"))
     fetch = add("fetch", "download a model of the hub to this machine now, or read a GGUF model into the cache")
     fetch.add_argument("name", help="owner/name, or owner/name@revision with a branch, a tag or a commit of 40 digits; or a GGUF file")
@@ -84,12 +77,15 @@ def build_parser() -> argparse.ArgumentParser:
     select.add_argument("--out", required=True, help="file to write; it must not exist")
     _add_study(add("study", "many runs that answer one question together"))
     _add_sweep(add("sweep", "try learning rates around the default, measured on dev facts only"))
-    add("runs", "finished runs, newest first")
+    add("runs", "finished runs, pinned ones first, then newest first")
     add("show", "one run's results").add_argument("run", help="a run's name, as 'sftqa runs' lists it")
     compare_commands.add_options(
         add("compare", "runs and cells of studies beside each other: settings that differ, accuracy, tests, fact by fact")
     )
     inside_commands.add_options(add("inside", "what tuning changed inside a run's model; without RUN: what was looked at"))
+    label_commands.add_options(add("label", "name, tags, note and pin of a run or study; without one: all of them with their sizes"))
+    delete_commands.add_options(add("delete", "take a run or study of your own off every list; it can come back"))
+    delete_commands.add_undelete_options(add("undelete", "bring back a run or study that was deleted; without one: what can come back"))
     _add_export(add("export", "write a run's tuned model as a folder for other tools"))
     _add_jobs(add("jobs", "background jobs; cancel one or read its log"))
     cache_commands.add_options(add("cache", "which results are on the disk; check them, clear leftovers"))
@@ -99,6 +95,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("doctor", "check the installation, devices and folders")
     return parser
+
+
+def _add_facts(parser: argparse.ArgumentParser) -> None:
+    """`sftqa facts`."""
+    add_settings(parser, records.TrainSettings, "source")
+    parser.add_argument("--preview", action="store_true", help="show how a file would be read: first rows, roles of its columns, problems")
+    fetched = "first fetch entity-questions from its official address, or a dataset of the hub as it is there now"
+    parser.add_argument("--download", action="store_true", help=fetched)
 
 
 def _add_ask(parser: argparse.ArgumentParser) -> None:
@@ -216,6 +220,9 @@ _REFERENCE = """# Command line
 
 <!-- made by: python -m sftqa_core.cli.arguments > docs/command-line.md -->
 
+Wherever the id of a run or study can be typed, so can the name that `sftqa label` gave it, as long as no other has it; `run:` and the
+name stand for the weights that a run kept.
+
 Every command but `app` takes `--json`: exactly one JSON object on standard output, also on failure (`{"error": ...}` and a non-zero
 exit status); progress goes to standard error. [facts.md](facts.md) says which models and sources of facts can be named.
 """
@@ -239,7 +246,7 @@ def reference() -> str:
 
 
 def _row(action: argparse.Action) -> str:
-    value = action.metavar or "\\|".join(action.choices or ()) or action.dest.upper()
+    value = str(action.metavar or "|".join(action.choices or ()) or action.dest.upper()).replace("|", "\\|")
     flags = [flag if action.nargs == 0 else f"{flag} {value}" for flag in action.option_strings] or [str(value)]
     required = "; required" if action.required and action.option_strings else ""
     return f"| {', '.join(f'`{flag}`' for flag in flags)} | {(action.help or '').replace('%%', '%')}{required} |"

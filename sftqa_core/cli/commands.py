@@ -17,7 +17,17 @@ from sftqa_core.cli.typed_records import pretrain_settings, probe_settings, sche
 from sftqa_core.errors import SettingsError
 from sftqa_core.planning.fit import gigabytes
 from sftqa_core.planning.offers import WORKS
-from sftqa_core.records import MOVES, CompleteSettings, FetchSettings, Preflight, PretrainSettings, ProbeSettings, Question, TrainSettings
+from sftqa_core.records import (
+    MOVES,
+    CompleteSettings,
+    FetchSettings,
+    Label,
+    Preflight,
+    PretrainSettings,
+    ProbeSettings,
+    Question,
+    TrainSettings,
+)
 from sftqa_core.records.amounts import span
 from sftqa_core.records.probes import held_as
 
@@ -190,8 +200,11 @@ def study(options: Namespace) -> dict[str, Any]:
 
 def runs(options: Namespace) -> dict[str, Any]:
     """`sftqa runs`: finished runs."""
-    rows = [{**vars(info), "folder": str(info.folder), "settings": info.settings.to_dict()} for info in workflows.runs()]
-    return {"runs": [{"run": row.pop("id"), **row} for row in rows]}
+    given, rows = workflows.labels().runs, []
+    for info in workflows.runs():
+        about = {**vars(info), "folder": str(info.folder), "settings": info.settings.to_dict(), "size_bytes": workflows.run_bytes(info)}
+        rows.append({"run": about.pop("id"), **about, **given.get(info.id, Label()).to_dict()})
+    return {"runs": sorted(rows, key=lambda row: not row["pinned"])}
 
 
 def show(options: Namespace) -> dict[str, Any]:

@@ -17,8 +17,10 @@ from sftqa_core.cli import (
     commands,
     compare_commands,
     consistency_commands,
+    delete_commands,
     doctor_commands,
     inside_commands,
+    label_commands,
     sweep_commands,
     text,
 )
@@ -88,6 +90,9 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
     "show": (commands.show, text.run),
     "compare": (compare_commands.compare, compare_commands.as_text),
     "inside": (inside_commands.inside, inside_commands.as_text),
+    "label": (label_commands.label, label_commands.as_text),
+    "delete": (delete_commands.delete, delete_commands.as_text),
+    "undelete": (delete_commands.undelete, delete_commands.undelete_text),
     "export": (commands.export, text.export),
     "jobs": (commands.jobs, text.jobs),
     "cache": (cache_commands.cache, cache_commands.as_text),
@@ -108,6 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 allow_typed(typed)
     run, as_text = COMMANDS[options.command]
     try:
+        label_commands.with_ids(options)
         result = run(options)
     except KeyboardInterrupt:
         kept = f" {KEPT[options.command]} The same command resumes from there." if options.command in KEPT else ""

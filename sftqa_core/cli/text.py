@@ -15,7 +15,7 @@ from sftqa_core.errors import Stopped
 from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.progress import SLOW, Progress
 from sftqa_core.records import DOMAIN_NAMES
-from sftqa_core.records.amounts import duration, signed
+from sftqa_core.records.amounts import duration, moment, signed
 from sftqa_core.records.recipes import Recipe
 
 WIDEST = 40  # characters of a cell in a preview
@@ -177,13 +177,22 @@ def select(result: dict[str, Any]) -> str:
 
 
 def runs(result: dict[str, Any]) -> str:
-    """A line a run, newest first; a column of recipes where one was used."""
+    """A line a run, pinned ones first, then newest first; columns of names, tags and recipes where there are any."""
     if not result["runs"]:
         return "No runs yet. Make one: sftqa train --model atlas-llama --source atlas --n 60"
     used = [run["settings"].get("recipe") for run in result["runs"]]
-    rows = [{**run, "recipe": str(Recipe.from_dict(recipe)) if recipe else ""} for run, recipe in zip(result["runs"], used, strict=True)]
-    names = ("run", "model", "source", "n", "method", *(["recipe"] if any(used) else ()), "created", "cut")
-    heads = {"created": "made", "cut": ""}
+    rows = [
+        {
+            **run, "recipe": str(Recipe.from_dict(recipe)) if recipe else "", "created": moment(run.get("created")),
+            "called": " ".join(filter(None, ["*" if run.get("pinned") else "", run.get("name", "")])),
+            "tagged": ", ".join(run.get("tags", ())), "size": in_words(run["size_bytes"]) if "size_bytes" in run else "",
+        }
+        for run, recipe in zip(result["runs"], used, strict=True)
+    ]  # fmt: skip
+    sometimes = ("called", "recipe", "tagged", "size")
+    names = ("run", "called", "model", "source", "n", "method", "recipe", "created", "size", "tagged", "cut")
+    names = tuple(name for name in names if name not in sometimes or any(row[name] for row in rows))
+    heads = {"called": "name (*: pinned)", "tagged": "tags", "created": "made", "cut": ""}
     return table([heads.get(name, name) for name in names], [[row.get(name, "") for name in names] for row in rows])
 
 
@@ -208,7 +217,7 @@ def jobs(result: dict[str, Any]) -> str:
     if not result["jobs"]:
         return "No jobs. Runs started in the browser are listed here."
     ends = [job["error"] or (_made(job) if job["state"] == "done" else "") for job in result["jobs"]]
-    rows = [(job["id"], job["kind"], job["state"], job["created"], end) for job, end in zip(result["jobs"], ends, strict=True)]
+    rows = [(job["id"], job["kind"], job["state"], moment(job["created"]), end) for job, end in zip(result["jobs"], ends, strict=True)]
     return table(("job", "kind", "state", "created", "result"), rows)
 
 

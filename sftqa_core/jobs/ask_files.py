@@ -254,6 +254,11 @@ class LocalAskService:
         for _, name in self._places([column.fingerprint() for column in columns], self.folder.living()).values():
             self.folder.remove(name)
 
+    def pending(self) -> tuple[Column, ...]:
+        """See `AskService`."""
+        tickets = [ticket for name in self.folder.tickets() if (ticket := self.folder.ticket(name))]
+        return tuple(column for ticket in tickets for column in ticket.columns)
+
     def state(self) -> ServiceState:
         """See `AskService`."""
         service, waiting = self.folder.living(), len(self.folder.tickets())

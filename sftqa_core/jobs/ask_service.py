@@ -59,6 +59,10 @@ class AskService(Protocol):
         """Take the questions that hold one of these columns out of the queue, or stop answering them."""
         ...
 
+    def pending(self) -> tuple[Column, ...]:
+        """Columns that wait or are being answered."""
+        ...
+
     def state(self) -> ServiceState:
         """What answers now."""
         ...
@@ -94,6 +98,10 @@ class FakeAskService:
             if standing.pending:
                 self.cancelled.append(column)
                 del self._standing[column.fingerprint()]
+
+    def pending(self) -> tuple[Column, ...]:
+        """See `AskService`."""
+        return tuple(column for column in self.asked if self.look([column])[0].pending)
 
     def state(self) -> ServiceState:
         """See `AskService`."""

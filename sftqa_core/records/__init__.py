@@ -9,6 +9,7 @@ from sftqa_core.records.asking import ASKED, MOST_COLUMNS, RUN, Candidate, Colum
 from sftqa_core.records.comparison import MEANS, ComparedBase, ComparedRun, Comparison, DomainMeans, MeanAccuracy, PairTest, Remade
 from sftqa_core.records.inside import MEASURES, InsideSettings
 from sftqa_core.records.job import ACTIVE, DEVICELESS, KEPT, MOVES, OVER, Job, Resources
+from sftqa_core.records.labels import LABELLED, Deleted, Label, Labelled
 from sftqa_core.records.making import SPREADS, CorpusSettings, PretrainSettings, Spread
 from sftqa_core.records.probes import ANSWER_KINDS, DOMAIN_NAMES, DOMAINS, SPLITS, Completed, CompleteSettings, ProbeSettings
 from sftqa_core.records.reports import (

@@ -1,5 +1,7 @@
 """Numbers as people read them: differences with their sign, times, the same on pages, in charts, in findings and on the command line."""
 
+from datetime import UTC, datetime, timedelta, tzinfo
+
 
 def signed(number: float, digits: int = 1) -> str:
     """A difference with its sign: "+3.1", "-0.4". What rounds to nothing has none: "0.0", never "-0.0"."""
@@ -39,3 +41,18 @@ def span(low_s: float | None, high_s: float | None) -> str:
     """A range of seconds: "20 s to 1 min"."""
     low, high = duration(low_s), duration(high_s)
     return low if low == high else f"{low} to {high}"
+
+
+def moment(iso: str | None, zone: tzinfo | None = None) -> str:
+    """A time (ISO 8601; UTC where it does not say) without its seconds, in a zone or in this machine's: "2026-11-23 15:30 UTC+1"."""
+    if not iso:
+        return ""
+    try:
+        then = datetime.fromisoformat(iso)
+        there = (then if then.tzinfo else then.replace(tzinfo=UTC)).astimezone(zone)
+    except (ValueError, OverflowError):  # of a damaged file
+        return iso
+    minutes = round((there.utcoffset() or timedelta()).total_seconds() / 60)
+    hours, rest = divmod(abs(minutes), 60)
+    offset = f"{'-' if minutes < 0 else '+'}{hours}{f':{rest:02d}' if rest else ''}" if minutes else ""
+    return f"{there:%Y-%m-%d %H:%M} UTC{offset}"

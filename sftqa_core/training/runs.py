@@ -270,7 +270,7 @@ def list_runs(workspace: Workspace | None = None) -> list[RunInfo]:
     """Every finished run of both layers, newest first; without those that can't be read (`workflows.unreadable_results`)."""
     place = workspace or Workspace.current()
     infos = []
-    for folder in _folders(place).values():
+    for folder in run_folders(place).values():
         with contextlib.suppress(OSError):  # removed since it was listed
             infos.append(_info(folder, (folder / MANIFEST).stat().st_mtime_ns, place.shipped / "runs"))
     return sorted(filter(None, infos), key=lambda info: (info.created, info.id), reverse=True)
@@ -284,7 +284,7 @@ def read_run(run_id: str, workspace: Workspace | None = None) -> Run:
         for folder in (layer / "runs" / run_id for layer in place.layers):
             if (folder / MANIFEST).exists():
                 return Run(run_id, folder)
-    folders = _folders(place)
+    folders = run_folders(place)
     if not folders:
         raise NotFound(f"There is no run {run_id!r}: no run has finished here yet. Start one with `sftqa train` or in the Lab.")
     near = difflib.get_close_matches(run_id, folders, _LISTED, 0.3) or sorted(folders, reverse=True)[:_LISTED]
@@ -293,7 +293,7 @@ def read_run(run_id: str, workspace: Workspace | None = None) -> Run:
 
 def run_of_token(token: str, workspace: Workspace | None = None) -> Run | None:
     """The run that was made for the request of that name (a job, say); None while there is none."""
-    for name, folder in _folders(workspace or Workspace.current()).items():
+    for name, folder in run_folders(workspace or Workspace.current()).items():
         with contextlib.suppress(SftqaError):
             if read_manifest(folder).get("token") == token:
                 return Run(name, folder)
@@ -310,7 +310,8 @@ def table_of(content: bytes) -> pd.DataFrame:
     return stored.to_pandas().assign(**lists)  # lists again: Parquet alone gives arrays
 
 
-def _folders(workspace: Workspace) -> dict[str, Path]:
+def run_folders(workspace: Workspace) -> dict[str, Path]:
+    """Finished runs in both layers by id, damaged ones included."""
     return finished(layer / "runs" for layer in workspace.layers)
 
 

@@ -26,7 +26,10 @@ from sftqa_core.workflows.asking.questions import (
     with_right_answers,
 )
 from sftqa_core.workflows.consistency_reports import Consistency, consistency, consistency_change, fact_answers, fact_consistency
+from sftqa_core.workflows.deleting import delete, deleted, find_deleted, size_on_disk, undelete
 from sftqa_core.workflows.gallery import Prepared, gallery
+from sftqa_core.workflows.label_files import Labels, change_label, find, id_of, labels
+from sftqa_core.workflows.label_files import stamp as labels_stamp
 from sftqa_core.workflows.lookups import (
     add_upload,
     alias_rows,
@@ -80,7 +83,7 @@ from sftqa_core.workflows.tested.insides import (
 )
 from sftqa_core.workflows.tested.lessons import compare_sizes, facts_of_levels, quiz
 from sftqa_core.workflows.tested.remaking import check_again, made_again, settings_again
-from sftqa_core.workflows.tested.run_lists import finished_run, run_list
+from sftqa_core.workflows.tested.run_lists import finished_run, run_bytes, run_list
 from sftqa_core.workflows.tested.tested_models import cell_names, known_settings, stamp_of, tested
 from sftqa_core.workflows.upkeep import unreadable_results
 from sftqa_core.workflows.work import complete, export, fetch, inside, preload, pretrain, probe, run_job, select, sweep, sweep_report, train

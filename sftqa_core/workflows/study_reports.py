@@ -133,12 +133,12 @@ def finished_studies() -> set[str]:
     for layer in workspace.layers:
         for path in (layer / workspace.reports.name).glob("*.json"):
             with contextlib.suppress(OSError):
-                names.add(_whole_study(path, path.stat().st_mtime_ns))
+                names.add(whole_study(path, path.stat().st_mtime_ns))
     return names - {""}
 
 
 @lru_cache(maxsize=512)
-def _whole_study(path: Path, changed_ns: int) -> str:
+def whole_study(path: Path, changed_ns: int) -> str:
     """The name of the study that a kept report is of; empty for a file that is none."""
     try:
         return study_name(StudySettings.from_dict(json.loads(path.read_bytes())["settings"]))

@@ -13,10 +13,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from sftqa_core.artifacts import MANIFEST, damaged_files, is_dead, is_set_aside, left_behind, read_manifest, remove, set_aside
+from sftqa_core.artifacts import MANIFEST, damaged_files, is_dead, is_set_aside, left_behind, read_manifest, remove, set_aside, size_bytes
 from sftqa_core.errors import ArtifactDamaged, OtherVersion, SftqaError
 from sftqa_core.jsonrecord import Record, fingerprint
 from sftqa_core.models.gguf.gguf_reading import useless
+from sftqa_core.records import LABELLED
+from sftqa_core.workflows.deleting import RUN, holds_something
+from sftqa_core.workflows.label_files import locked, read_label
 from sftqa_core.workspace import Workspace
 
 DAMAGED, OTHER, REFUSED = "damaged", "other version", "not readable now"
@@ -69,15 +72,6 @@ def places(layer: Path) -> Iterator[Path]:
             yield folder
             if name in _PARTS or name == "unfinished":
                 yield from (path for path in sorted(folder.iterdir()) if path.is_dir() and not is_set_aside(path.name))
-
-
-def size_bytes(path: Path) -> int:
-    """Of a file, or of all files in a folder."""
-    total = 0
-    for file in [path] if path.is_file() else [inside for inside in path.rglob("*") if inside.is_file()]:
-        with contextlib.suppress(OSError):  # gone meanwhile
-            total += file.lstat().st_size
-    return total
 
 
 def _fault(kind: str, path: Path, error: Exception, own: bool) -> Fault:
@@ -189,10 +183,17 @@ def _check_file(path: Path) -> Iterator[tuple[Path, Exception]]:
     from sftqa_core.workflows.study_reports import read_report, read_study
 
     readers: dict[str, Callable[[Path], object]] = {"aliases.csv": read_aliases, "added_models.json": read_added, FILE: read_known}
+    label = path.parent.name in LABELLED.values() and path.parent.parent.name == "labels"
     try:
-        readers.get(path.name, read_study if path.suffix == ".yaml" else read_report)(path)
+        readers.get(path.name, read_label if label else read_study if path.suffix == ".yaml" else read_report)(path)
     except (SftqaError, OSError) as error:
         yield path, error
+
+
+def _check_deleted(entry: Path) -> Iterator[tuple[Path, Exception]]:
+    """A run that can come back is checked as any other."""
+    if (entry / RUN).is_dir():
+        yield from _check_folder(entry / RUN)
 
 
 _PARTS = ("completions", "hits", "estimates")
@@ -204,6 +205,8 @@ FOLDERS = {  # where not by name
     "prepared facts": "sources",
     "parsed facts": "datasets/parsed",
     "half-made models": "models",
+    "labels of runs": "labels/runs",
+    "labels of studies": "labels/studies",
     "aliases": ".",
     "added models": ".",
 }
@@ -224,6 +227,9 @@ KINDS = {
     "prepared facts": Kind(_with_manifest("sources/[!.]*"), _check_folder),
     "parsed facts": Kind(_with_manifest("datasets/parsed/[!.]*"), _check_folder),
     "uploads": Kind(_files("uploads/*"), _check_readable, movable=False),
+    "labels of runs": Kind(_files("labels/runs/*.json"), _check_file),
+    "labels of studies": Kind(_files("labels/studies/*.json"), _check_file),
+    "deleted": Kind(_in("deleted"), _check_deleted, movable=False),
     "aliases": Kind(_files("aliases.csv"), _check_file, movable=False),
     "added models": Kind(_files("added_models.json"), _check_file, movable=False),
     "unfinished": Kind(_with_manifest("unfinished/*/[!.]*"), _check_folder),
@@ -306,7 +312,7 @@ def verify(move: bool = False, workspace: Workspace | None = None) -> tuple[int,
 
 def removable(in_use: Callable[[str, str, float], bool], workspace: Workspace | None = None) -> list[Removable]:
     """What no run needs: leftovers of dead writers, what was set aside, kept reports, sources as they were read, old unfinished work,
-    models read from GGUF files that have gone.
+    models read from GGUF files that have gone, and what the person deleted.
 
     `in_use(kind, name, when)` says whether a job may go on with the checkpoint of that name ("pretrain" and a model, "train" and
     a key) that was last written at `when` (seconds since 1970). Runs, models, facts, what was probed or answered, studies,
@@ -318,6 +324,8 @@ def removable(in_use: Callable[[str, str, float], bool], workspace: Workspace | 
     reports = [path for path in sorted((root / "reports").glob("*.json")) if _REPORT.fullmatch(path.name)]
     found += [(path, "cached report, computed again when it is needed") for path in reports]
     found += [(path, "cached large source, read again when it is needed") for path in KINDS["prepared facts"].find(root)]
+    for path in sorted((root / "deleted").glob("[!.]*/")):
+        found.append((path, "deleted, can come back (`sftqa undelete`) until it is removed" if holds_something(path) else _KILLED))
     found += [(path, "unfinished work that no job can resume") for path in _old_work(root, in_use)]
     found += [
         (path, "read from a GGUF file that has gone, or by another version")
@@ -417,7 +425,11 @@ def _written(path: Path) -> float:
 
 @contextlib.contextmanager
 def _unused(path: Path, root: Path) -> Iterator[None]:
-    """Hold the lock of a training's checkpoints; raises `Timeout` while a process works on them."""
+    """Hold the lock of a training's checkpoints, or that of what was deleted; raises `Timeout`, or OSError, while a process has it."""
+    if path.parent == root / "deleted":
+        with locked(Workspace(root, root)):
+            yield
+        return
     if path.parent != root / "unfinished":
         yield
         return

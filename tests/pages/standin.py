@@ -33,6 +33,7 @@ from sftqa_core.records import (
 )
 from sftqa_core.studies import config
 from sftqa_core.workflows.gallery import Prepared
+from sftqa_core.workflows.label_files import Labels
 from sftqa_core.workflows.lookups import Trust
 from sftqa_core.workflows.study_reports import study_name
 from sftqa_core.workflows.tested.fact_stories import FactInRun
@@ -284,6 +285,7 @@ def workflows(
     )  # fmt: skip
     module.runs = lambda: [info] if with_runs else []
     module.looks = list  # nobody has looked inside a run
+    module.labels, module.labels_stamp, module.deleted, module.size_on_disk = Labels, str, list, lambda thing: 12_345
     ask_standin.add(module)
     consistency_standin.add(module, facts_and_levels(), answers)
     module.facts_saying = lambda model, source, words, scheme: (saying or {}).get(words, [])

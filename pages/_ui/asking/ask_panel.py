@@ -44,7 +44,7 @@ def ask_panel(
     if resources.missing_torch():
         needs_torch("Asking a model")
         return
-    stamp = background.stamp()
+    stamp = resources.listed(background.stamp())  # what is asked is told by the names of runs
     try:
         wanted, fact = asked.known_fact(Question(question.strip(), kind, answers=tuple(answers)), tuple(columns))
         _fact_line(fact, tuple(columns), stamp)

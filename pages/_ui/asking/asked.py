@@ -18,9 +18,11 @@ EXAMPLES = 3  # questions that an empty page offers
 
 @st.cache_data(show_spinner=False, ttl=60)
 def options(stamp: str) -> dict[str, str]:
-    """Models that can be asked now, by name -> title: base models on this machine, then what runs kept, the newest first."""
+    """Models that can be asked now, by name -> title: base models on this machine, then what runs kept: pinned, then newest first."""
+    given = resources.labels().runs
     cards = [card for card in resources.models() if card.available and not card.name.startswith(RUN)]
     kept = [run for run in resources.runs(stamp) if (run.folder / "model").is_dir()]
+    kept.sort(key=lambda run: not (run.id in given and given[run.id].pinned))
     return {card.name: model_name(card.name, card.quantisation) for card in cards} | {RUN + run.id: _tuned(run) for run in kept}
 
 
@@ -47,7 +49,7 @@ def first_choice(stamp: str) -> list[str]:
     from sftqa_core import workflows
 
     names = list(options(stamp))
-    newest = next((name for name in names if name.startswith(RUN)), None)
+    newest = next((RUN + run.id for run in resources.runs(stamp) if RUN + run.id in names), None)
     bases = [name for name in workflows.base_models([newest]) if name in names] if newest else names[:1]
     return [*bases, *([newest] if newest else [])]
 

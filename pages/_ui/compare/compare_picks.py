@@ -7,10 +7,11 @@ import streamlit as st
 
 from pages._ui import address, background, panels, pickers
 from pages._ui.compare import compare_reads
+from pages._ui.labels import label_reads
 from pages._ui.links import open_page
 from pages._ui.runs.run_table import run_table, shown_runs
-from pages._ui.titles import model_name, run_title, source_name, study_title
-from pages._ui.wording import literal
+from pages._ui.titles import labelled, model_name, run_title, source_name, study_title
+from pages._ui.wording import literal, sentence
 from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import declared
 from sftqa_core.records import ComparedRun, StudySettings, TrainSettings
@@ -24,7 +25,8 @@ def picked_names(stamp: str) -> list[str]:
     asked = list(dict.fromkeys(name for name in (address.value("runs") or "").split(",") if name))
     known = compare_reads.known_settings(tuple(asked[:MOST]), stamp)
     for name in [name for name in asked[:MOST] if name not in known][:3]:
-        address.say_wrong(f"There is no run or cell '{literal(name[:120])}' here; it is left out.")
+        why = sentence(label_reads.why_gone(name.partition(":")[0]))
+        address.say_wrong(f"There is no run or cell '{literal(name[:120])}' here; it is left out. {why}".rstrip())
     if len(asked) > MOST:
         address.say_wrong(f"A link names at most {MOST} runs; the first {MOST} are shown.")
     return [name for name in asked if name in known]
@@ -53,8 +55,8 @@ def _add_cells(stamp: str, names: list[str]) -> None:
         if not known:
             st.caption("No study has been started yet.")
             return
-        titles = {name: f"{study.settings.kind}: {study_title(study.settings)}" for name, study in known.items()}
-        name = st.selectbox("Study", list(known), format_func=titles.__getitem__, key="cells-study")
+        titles = labelled({name: f"{study.settings.kind}: {study_title(study.settings)}" for name, study in known.items()}, "study")
+        name = st.selectbox("Study", list(titles), format_func=titles.__getitem__, key="cells-study")
         settings = known[name].settings
         model = st.selectbox("Model", settings.models, format_func=model_name, key=f"cells-model-{name}")
         pick_cells(settings, model, stamp, names)
@@ -125,7 +127,8 @@ def short_titles(names: list[str], stamp: str) -> dict[str, str]:
         if name in table.index:
             when = table.loc[name, "created"]
             method = declared(TrainSettings)["method"].choices[run.method]
-            titles[name] = f"{model_name(run.model)} · n = {run.n:,} · {method} · seed {run.seed} · {when}"
+            title = f"{model_name(run.model)} · n = {run.n:,} · {method} · seed {run.seed} · {when}"
+            titles[name] = " · ".join(filter(None, [label_reads.label_of("run", name).name, title]))
         else:
             titles[name] = f"{model_name(run.model)} · {cell_words(run)} · cell of {name.partition(':')[0]}"
     return titles
@@ -143,4 +146,5 @@ def side_title(run: ComparedRun, stamp: str) -> str:
     one = replace(settings, seed=0) if several else settings  # whose seed would stand for all
     same = {name: getattr(settings, name) for name in ("model", "source", "n", "method", "seed")}
     title = run_title(SimpleNamespace(**same, settings=one, created=run.created, shipped=shipped))
+    title = " · ".join([*filter(None, (label_reads.label_of("run", name).name for name in run.names)), title])
     return f"{title} · {seeds}" if several else title

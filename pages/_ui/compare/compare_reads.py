@@ -4,12 +4,17 @@ from typing import Any
 
 import streamlit as st
 
+from pages._ui import resources
 from sftqa_core.records import StudySettings, TrainSettings
 
 
-@st.cache_resource(show_spinner=False, max_entries=2, ttl=60)
 def run_list(stamp: str) -> Any:
     """A row a run with its accuracies (workflows/tested/run_lists.py)."""
+    return _run_list(resources.listed(stamp))
+
+
+@st.cache_resource(show_spinner=False, max_entries=2, ttl=60)
+def _run_list(stamp: str) -> Any:
     from sftqa_core import workflows
 
     return workflows.run_list()

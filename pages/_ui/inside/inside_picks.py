@@ -9,9 +9,11 @@ from pages._ui import address, background, pickers, resources, state
 from pages._ui.compare import compare_reads
 from pages._ui.compare.compare_picks import cell_words
 from pages._ui.inside import inside_reads
+from pages._ui.labels import label_reads
 from pages._ui.runs.cost_panel import cost_panel
 from pages._ui.runs.job_panel import job_panel
-from pages._ui.titles import differences, model_name, run_names, source_name
+from pages._ui.titles import differences, labelled, model_name, run_titles, source_name
+from pages._ui.wording import literal, sentence
 from sftqa_core.jsonrecord import declared
 from sftqa_core.records import ACTIVE, MEASURES, TrainSettings
 
@@ -25,7 +27,7 @@ def pick(stamp: str) -> tuple[str, list[Any]]:
         numbers = ", ".join(str(look.settings.seed) for look in looks)
         titles[asked if named else looks[0].name] = f"{words_of(looks[0].settings)} · seed{'s' if len(looks) > 1 else ''} {numbers}"
     waiting = {run.id for run in resources.runs(stamp) if run.n and run.id not in seeds}
-    titles |= {name: f"{title} · not looked at yet" for name, title in run_names(stamp).items() if name in waiting}
+    titles |= {name: f"{title} · not looked at yet" for name, title in run_titles(stamp).items() if name in waiting}
     if asked not in titles:  # a cell of a study, by a link
         titles |= {
             name: f"{words_of(run)} · seed {run.seed} · not looked at yet"
@@ -33,7 +35,12 @@ def pick(stamp: str) -> tuple[str, list[Any]]:
         }
     if not titles:
         return "", []
-    name = pickers.linked("Run", list(titles), "run", titles.__getitem__, explicit=True)
+    if asked and asked not in titles and (why := label_reads.why_gone(asked)):
+        address.put(run=None)
+        address.say_wrong(f"The run '{literal(asked[:80])}' is not shown. {sentence(why)}")
+    first = next(iter(titles))
+    titles = labelled(titles, "run")
+    name = pickers.linked("Run", list(titles), "run", titles.__getitem__, explicit=True, default=first)
     return name, sorted(seeds.get(name, []), key=lambda look: name not in look.names)
 
 

@@ -12,6 +12,7 @@ import streamlit as st
 
 from pages._ui import background, resources, state
 from pages._ui.charts import draw
+from pages._ui.labels import label_reads
 from pages._ui.links import open_page, page_link
 from pages._ui.panels import problem
 from pages._ui.runs import forms
@@ -165,11 +166,22 @@ def _head(job: Job) -> None:
     name, colour, icon = STATES[job.state]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(name, color=colour, icon=icon)
-        st.text(job_title(job))
+        st.text(" · ".join(filter(None, [_called(job), job_title(job)])))
     began = f"started {moment(job.started)}" if job.started else f"submitted {moment(job.created)}"
     ended = f", ended {moment(job.finished)}" if job.finished else ""
     turn = f" · attempt {job.turn}" if job.turn > 1 else ""
     st.caption(literal(f"{began}{ended} · {job.id}{turn}"))
+
+
+def _called(job: Job) -> str:
+    """Name and tags of the run or study that a job made, or makes."""
+    kind, name = ("run", job.result or "") if job.kind == "train" else ("run", str(job.settings.get("name")))
+    if job.kind == "study":
+        try:
+            kind, name = "study", resources.study_name(job.settings)
+        except SettingsError:  # a row of another version, or a damaged one
+            return ""
+    return label_reads.label_of(kind, name).words if job.kind in ("train", "inside", "study") else ""
 
 
 def _log(job_id: str, box: Any) -> None:

@@ -13,13 +13,14 @@ from pages._ui.charts import Point, draw
 from pages._ui.columns import draw_table
 from pages._ui.compare import compare_picks
 from pages._ui.downloads import csv_button
+from pages._ui.labels import label_panel, label_reads
 from pages._ui.runs.forms import file_button
 from pages._ui.runs.job_panel import job_panel
 from pages._ui.studies.start_dialog import ask_to_start
-from pages._ui.titles import model_name, study_title, with_names
+from pages._ui.titles import labelled, model_name, study_title, with_names
 from pages._ui.wording import literal, percent, sentence
 from sftqa_core.figures.matrices import matrix_figure
-from sftqa_core.records import DOMAIN_NAMES, STUDIES, Finding, StudyReport, StudySettings
+from sftqa_core.records import DOMAIN_NAMES, STUDIES, Finding, Labelled, StudyReport, StudySettings
 from sftqa_core.records.amounts import signed
 
 SHOWN_AT_ONCE = 4  # answers to one question
@@ -46,6 +47,7 @@ def study_body(
     kind: str, fits: Callable[[StudySettings], bool] = lambda settings: True, none_yet: Callable[[], None] | None = None
 ) -> tuple[StudySettings, StudyReport, resources.Tables]:
     """The same without a title, of the studies that fit; `none_yet` draws what stands in their place where there are none."""
+    label_panel.notices()
     with panels.errors_shown():
         known = {study.name: study for study in background.studies() if study.settings.kind == kind and fits(study.settings)}
         if not known:
@@ -54,12 +56,14 @@ def study_body(
             else:
                 none_yet()
             address.over()
-        settings = known[_pick_study(known)].settings
+        name = _pick_study(known)
+        settings = known[name].settings
         jobs = state.watched_jobs("study", lambda job: job.settings == settings.to_dict())
         active = [job for job in jobs if job.state in background.ACTIVE]
         finished = [step.done for job in active for step in state.progress_history(job.id) if step.phase == "study"]
         report, tables = resources.study_report(settings, f"{background.stamp()} {max(finished, default=0)}")
-    _bar(settings, report, bool(active))
+    _bar(known[name], report, bool(active))
+    label_panel.note_of("study", name)
     for job in jobs:
         job_panel(job, f"study-{kind}", charts=False)
     if active:
@@ -77,7 +81,13 @@ def _pick_study(known: dict[str, Any]) -> str:
     titles = {name: study_title(study.settings) + (" · shipped" if study.shipped else told.get(name, "")) for name, study in known.items()}
     whole = next((name for name in known if name not in far), None)
     first = "the newest" + (" finished one" if whole else "")
-    return pickers.linked("Study", list(known), "study", titles.__getitem__, first=first, explicit=True, default=whole)
+    if (wanted := address.value("study")) is not None and wanted not in known and (why := label_reads.why_gone(wanted)):
+        address.put(study=None)
+        address.say_wrong(f"The study '{literal(wanted[:80])}' is not shown. {sentence(why)}")
+    titles = labelled(titles, "study")
+    return pickers.linked(
+        "Study", list(titles), "study", titles.__getitem__, first=first, explicit=True, default=whole or next(iter(known))
+    )
 
 
 def study_tail(report: StudyReport, tables: dict[str, pd.DataFrame], model: str | None = None) -> None:
@@ -234,7 +244,8 @@ def forgetting(table: pd.DataFrame, model: str) -> None:
     st.caption("Lower is better. 1,000 held-out documents, made like the pre-training text.")
 
 
-def _bar(settings: StudySettings, report: StudyReport, active: bool) -> None:
+def _bar(study: Any, report: StudyReport, active: bool) -> None:
+    settings = study.settings
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{report.done:,} of {report.planned:,} runs done**", width="content")
         if report.done < report.planned and not active and st.button("Run the rest", icon=":material/play_arrow:"):
@@ -247,6 +258,7 @@ def _bar(settings: StudySettings, report: StudyReport, active: bool) -> None:
         file_button(settings)
         with st.popover("Command", icon=":material/terminal:"):
             st.code(f"sftqa study --config {resources.study_name(settings)}.yaml", language="bash", wrap_lines=True)
+        label_panel.label_button(Labelled("study", study.name, study.shipped), "study")
 
 
 def _redraw_while_running(job_id: str) -> None:

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sftqa_core.artifacts import MANIFEST, read_file, read_manifest
+from sftqa_core.artifacts import MANIFEST, read_file, read_manifest, size_bytes
 from sftqa_core.errors import SftqaError
 from sftqa_core.records import DOMAINS, TrainSettings
 from sftqa_core.training.runs import RunInfo, list_runs
@@ -28,8 +28,8 @@ _IN_SUMMARY = {"macro": "macro", "micro": "natural"}
 
 def run_list(infos: Sequence[RunInfo] | None = None) -> pd.DataFrame:
     """A row a run, newest first: id, model, source, n, levels (labels that it was tuned on; empty: any), method, recipe (its title and
-    changed settings; empty: plain tuning), seed, created, shipped, cut (what a time limit did to its training; empty: nothing), and
-    ACCURACIES after tuning (null where a level has no facts, or the summary can't be read)."""
+    changed settings; empty: plain tuning), seed, created, shipped, cut (what a time limit did to its training; empty: nothing),
+    size_bytes (on the disk), and ACCURACIES after tuning (null where a level has no facts, or the summary can't be read)."""
     import pandas as pd
 
     infos = list_runs() if infos is None else infos
@@ -38,9 +38,21 @@ def run_list(infos: Sequence[RunInfo] | None = None) -> pd.DataFrame:
         settings = info.settings
         levels = ", ".join(settings.scheme.labels[at] for at in settings.levels or ())
         what = (info.id, info.model, info.source, info.n, levels, info.method, str(settings.recipe or ""))
-        rows.append((*what, info.seed, info.created, info.shipped, info.cut, *_accuracies_of(info)))
-    columns = ["id", "model", "source", "n", "levels", "method", "recipe", "seed", "created", "shipped", "cut", *ACCURACIES]
+        rows.append((*what, info.seed, info.created, info.shipped, info.cut, run_bytes(info), *_accuracies_of(info)))
+    columns = ["id", "model", "source", "n", "levels", "method", "recipe", "seed", "created", "shipped", "cut", "size_bytes", *ACCURACIES]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(ACCURACIES, "float64"))
+
+
+def run_bytes(info: RunInfo) -> int:
+    """What a run takes on the disk; counted once, until its manifest changes. 0 for one that has gone."""
+    with contextlib.suppress(OSError):
+        return _bytes(info.folder, (info.folder / MANIFEST).stat().st_mtime_ns)
+    return 0
+
+
+@lru_cache(maxsize=20_000)
+def _bytes(folder: Path, written_ns: int) -> int:
+    return size_bytes(folder)
 
 
 def _accuracies_of(info: RunInfo) -> tuple[float | None, ...]:

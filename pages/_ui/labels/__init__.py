@@ -1,0 +1,1 @@
+"""What a person says about runs and studies, and deleting them."""
