@@ -190,8 +190,8 @@ def runs(result: dict[str, Any]) -> str:
         for run, recipe in zip(result["runs"], used, strict=True)
     ]  # fmt: skip
     sometimes = ("called", "recipe", "tagged", "size")
-    names = ("run", "called", "model", "source", "n", "method", "recipe", "created", "size", "tagged", "cut")
-    names = tuple(name for name in names if name not in sometimes or any(row[name] for row in rows))
+    known = ("run", "called", "model", "source", "n", "method", "recipe", "created", "size", "tagged", "cut")
+    names = tuple(name for name in known if name not in sometimes or any(row[name] for row in rows))
     heads = {"called": "name (*: pinned)", "tagged": "tags", "created": "made", "cut": ""}
     return table([heads.get(name, name) for name in names], [[row.get(name, "") for name in names] for row in rows])
 
