@@ -7,6 +7,7 @@ the shipped looks, with its n and interval. Where the results cannot tell, that 
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -17,8 +18,8 @@ from sftqa_core.workflows.study_reports import KnownStudy, studies, study_report
 FOUND = {  # question that people ask -> kind of study, its recipe, how the finding's question begins
     "Do 60 examples suffice?": ("amount", "", "Do 60 examples reach 95% of the best?"),
     "Do unknown facts hurt?": ("level", "", "Does training on "),
-    "Does a little tuning make it know less?": ("shift", "", "Do facts fall to lower levels?"),
-    "Do models of one size know the same?": ("models", "", "Do they know different facts?"),
+    "Do facts fall to lower levels after 60 examples?": ("shift", "", "Do facts fall to lower levels?"),
+    "Do models of one size know different facts?": ("models", "", "Do they know different facts?"),
     "Does SFTMix beat twice the epochs?": ("recipe", "sftmix", "Does SFTMix beat its control"),
 }
 
@@ -59,7 +60,14 @@ def _found(question: str, shipped: list[KnownStudy], kind: str, recipe: str, ask
 def _prepared(question: str, study: KnownStudy, finding: Finding) -> Prepared:
     to = {"study": study.name} | ({"model": study.settings.models[0]} if study.settings.kind in ("amount", "recipe") else {})
     to |= {"recipe": study.settings.recipe.name} if study.settings.recipe else {}
-    return Prepared(question, finding.verdict, finding.about, finding.text, STUDIES[study.settings.kind].page, to)
+    return Prepared(question, finding.verdict, finding.about, _brief(finding.text), STUDIES[study.settings.kind].page, to)
+
+
+def _brief(text: str) -> str:
+    """A finding's sentences up to the one that holds an interval."""
+    sentences = re.split(r"(?<=\.) (?=[A-Z])", text)
+    last = next((at for at, sentence in enumerate(sentences) if " to " in sentence), len(sentences) - 1)
+    return " ".join(sentences[: last + 1])
 
 
 def _lost() -> Prepared:
