@@ -53,6 +53,9 @@ def words_of(settings: TrainSettings) -> str:
 
 def start_panel(name: str, taken: tuple[str, ...], stamp: str) -> None:
     """Choose measures, see what they cost, start the job; or the job's panel. `taken`: measures that are there; nothing where all are."""
+    if ":" not in name and all(run.id != name for run in resources.runs(stamp)):  # what was seen inside it stays
+        st.caption(sentence(f"The run {name} is not here any more, so nothing else can be looked at. {label_reads.why_gone(name)}".strip()))
+        return
     left = [measure for measure in inside_reads.settings(name, (), stamp).measures if measure not in taken]
     if not left:
         return
