@@ -197,8 +197,8 @@ def _own(own: pd.DataFrame, look: Look) -> None:
     st.dataframe(pd.DataFrame(rows), hide_index=True)
     st.caption(
         "Correct answers to the run's own training examples, by their memory level before tuning, with none, 5% and 20% of the parameters "
-        "put back by relative change; 95% intervals. A fact of several seeds is averaged over them and counts once. Older "
-        "looks do not name these facts: as many count as the seed with most has."
+        "put back by relative change; 95% intervals. A fact of several seeds is averaged over them and counts once. Looks "
+        "that do not store each answer have Wilson's intervals of so many facts."
     )
     table, paper = resources.published("own")
     size = min(_SIZES, key=lambda size: abs(math.log(size / max(1, look.settings.n))))
