@@ -201,7 +201,8 @@ def _own(own: pd.DataFrame, look: Look, stamp: Hashable) -> None:
     figure = partial(own_figure, own, look.labels, table[table["n"] == size])
     draw(figure, key="restored-own", alt="Training examples answered rightly, by level and share put back", of=stamp)
     st.caption(
-        "Put back by relative change; bars are 95% intervals, hollow: fewer than 30 examples. "
+        "The run's own training examples, by their level before tuning. Put back by relative change; bars are 95% intervals (a fact of "
+        "several seeds counts once; looks that do not store each answer have Wilson's), hollow: fewer than 30 examples. "
         f"Crosses: {paper}; each level was trained on alone there. Drawn is n = {size:,}."
     )
 
