@@ -2,13 +2,20 @@
 
 A workspace is two layers: the folder a person's work goes to (SFTQA_CACHE, else `cache/` beside a checkout's
 app.py, else `cache/` in the current folder) and, under it, the files that ship with the program, which are only read.
+
+Beside them lie bundles that were imported from other explorers (workflows/bundles/), each a small workspace of its own. They are no layer:
+whatever looks a result up in order to use it again goes through `layers`, and never sees one. What lies in one is only read where a person
+names it, as import:BUNDLE:NAME (`holding`).
 """
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
+IMPORTED = "import:"  # what names of imported runs, cells and studies begin with
+_BUNDLE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 _NETWORK = ("nfs", "cifs", "smb", "afs", "ceph", "lustre", "gpfs", "beegfs", "gluster", "fuse.sshfs", "fuse.gluster", "9p", "davfs")
 
 
@@ -47,6 +54,27 @@ def network_disk(path: Path) -> str | None:
     mounts = {Path(part.mountpoint): part.fstype for part in psutil.disk_partitions(all=True)}
     kind = next((mounts[folder] for folder in (place, *place.parents) if folder in mounts), "")
     return kind if kind.lower().startswith(_NETWORK) else None
+
+
+def is_bundle_name(name: str) -> bool:
+    """Whether a bundle could be called that: it is the name of a folder, and part of other names."""
+    return _BUNDLE.fullmatch(name) is not None
+
+
+def bundle_of(name: str) -> str:
+    """The bundle that a run, cell or study of that name was imported with; empty for one's own and for what ships."""
+    bundle, part, _ = name.removeprefix(IMPORTED).partition(":")
+    return bundle if name.startswith(IMPORTED) and part and is_bundle_name(bundle) else ""
+
+
+def own_name(name: str) -> str:
+    """What a run, cell or study of that name is called where it was made."""
+    return name.removeprefix(f"{IMPORTED}{bundle}:") if (bundle := bundle_of(name)) else name
+
+
+def imported_name(bundle: str, name: str) -> str:
+    """What a run, cell or study of that name goes by once it is imported; its own name without a bundle."""
+    return f"{IMPORTED}{bundle}:{name}" if bundle else name
 
 
 @dataclass(frozen=True)
@@ -112,6 +140,20 @@ class Workspace:
     def reports(self) -> Path:
         """Reports of finished studies, which can be computed again from their cells."""
         return self.root / "reports"
+
+    @property
+    def imports(self) -> Path:
+        """Bundles that were imported, one folder each; no layer."""
+        return self.root / "imports"
+
+    def bundle(self, name: str) -> "Workspace":
+        """An imported bundle as a workspace of its own, with nothing under it."""
+        return Workspace(self.imports / name, self.imports / name / "nothing")
+
+    def holding(self, name: str) -> tuple["Workspace", str]:
+        """Where the run, cell or study of that name lies, and its name there: this workspace, or an imported bundle."""
+        bundle = bundle_of(name)
+        return (self.bundle(bundle), own_name(name)) if bundle else (self, name)
 
     @property
     def unfinished(self) -> Path:

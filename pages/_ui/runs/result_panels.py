@@ -164,7 +164,7 @@ def made_with(run: Any) -> None:
         _rows("Setting", settings)
     with second:
         st.markdown("**Versions**")
-        _rows("Package", dict(run.manifest.get("versions", {})))
+        _rows("Package", dict(run.versions))
     with st.popover("Full manifest", icon=":material/data_object:"):
         manifest = {**{key: value for key, value in run.manifest.items() if key != "files"}, "settings": run.settings.to_dict()}
         st.code(json.dumps(manifest, indent=2, ensure_ascii=False, default=str), language="json", wrap_lines=True)
