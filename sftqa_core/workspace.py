@@ -9,13 +9,12 @@ names it, as import:BUNDLE:NAME (`holding`).
 """
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from sftqa_core.records.result_names import bundle_of, own_name
+
 PACKAGE = Path(__file__).resolve().parent
-IMPORTED = "import:"  # what names of imported runs, cells and studies begin with
-_BUNDLE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?")
 _NETWORK = ("nfs", "cifs", "smb", "afs", "ceph", "lustre", "gpfs", "beegfs", "gluster", "fuse.sshfs", "fuse.gluster", "9p", "davfs")
 
 
@@ -54,27 +53,6 @@ def network_disk(path: Path) -> str | None:
     mounts = {Path(part.mountpoint): part.fstype for part in psutil.disk_partitions(all=True)}
     kind = next((mounts[folder] for folder in (place, *place.parents) if folder in mounts), "")
     return kind if kind.lower().startswith(_NETWORK) else None
-
-
-def is_bundle_name(name: str) -> bool:
-    """Whether a bundle could be called that: it is the name of a folder, and part of other names."""
-    return _BUNDLE.fullmatch(name) is not None
-
-
-def bundle_of(name: str) -> str:
-    """The bundle that a run, cell or study of that name was imported with; empty for one's own and for what ships."""
-    bundle, part, _ = name.removeprefix(IMPORTED).partition(":")
-    return bundle if name.startswith(IMPORTED) and part and is_bundle_name(bundle) else ""
-
-
-def own_name(name: str) -> str:
-    """What a run, cell or study of that name is called where it was made."""
-    return name.removeprefix(f"{IMPORTED}{bundle}:") if (bundle := bundle_of(name)) else name
-
-
-def imported_name(bundle: str, name: str) -> str:
-    """What a run, cell or study of that name goes by once it is imported; its own name without a bundle."""
-    return f"{IMPORTED}{bundle}:{name}" if bundle else name
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from sftqa_core import records
-from sftqa_core.cli import bench_commands, cache_commands, compare_commands, inside_commands
+from sftqa_core.cli import bench_commands, bundle_commands, cache_commands, compare_commands, import_commands, inside_commands
 from sftqa_core.cli.option_texts import numbers, port, shots
 from sftqa_core.cli.recipe_options import add_recipe
 from sftqa_core.cli.setting_options import add_scheme, add_setting, add_settings
@@ -50,14 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, parents=[output], help=help, description=f"{help[0].upper()}{help[1:]}.")
 
     _add_app(commands.add_parser("app", help="open the explorer in the browser"))
-    facts = add("facts", "what a fact source holds")
-    add_settings(facts, records.TrainSettings, "source")
-    facts.add_argument("--preview", action="store_true", help="show how a file would be read: first rows, roles of its columns, problems")
-    facts.add_argument(
-        "--download",
-        action="store_true",
-        help="first fetch entity-questions from its official address, or a dataset of the hub as it is there now",
-    )
+    _add_facts(add("facts", "what a fact source holds"))
     _add_models(add("models", "models that can be chosen, and the memory each needs; add or remove one"))
     fetch = add("fetch", "download a model of the hub to this machine now, or read a GGUF model into the cache")
     fetch.add_argument("name", help="owner/name, or owner/name@revision with a branch, a tag or a commit of 40 digits; or a GGUF file")
@@ -90,6 +83,8 @@ def build_parser() -> argparse.ArgumentParser:
         add("compare", "runs and cells of studies beside each other: settings that differ, accuracy, tests, fact by fact")
     )
     inside_commands.add_options(add("inside", "what tuning changed inside a run's model; without RUN: what was looked at"))
+    bundle_commands.add_options(add("bundle", "runs, cells and studies as one file that another explorer imports"))
+    import_commands.add_options(add("import", "a bundle of another explorer, checked and kept apart; without FILE: what was imported"))
     _add_export(add("export", "write a run's tuned model as a folder for other tools"))
     _add_jobs(add("jobs", "background jobs; cancel one or read its log"))
     cache_commands.add_options(add("cache", "which results are on the disk; check them, clear leftovers"))
@@ -99,6 +94,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("doctor", "check the installation, devices and folders")
     return parser
+
+
+def _add_facts(parser: argparse.ArgumentParser) -> None:
+    """`sftqa facts --source SOURCE`."""
+    add_settings(parser, records.TrainSettings, "source")
+    parser.add_argument("--preview", action="store_true", help="show how a file would be read: first rows, roles of its columns, problems")
+    fetch = "first fetch entity-questions from its official address, or a dataset of the hub as it is there now"
+    parser.add_argument("--download", action="store_true", help=fetch)
 
 
 def _add_ask(parser: argparse.ArgumentParser) -> None:

@@ -13,11 +13,13 @@ from urllib.parse import urlsplit
 from sftqa_core.artifacts import in_sentence
 from sftqa_core.cli import (
     bench_commands,
+    bundle_commands,
     cache_commands,
     commands,
     compare_commands,
     consistency_commands,
     doctor_commands,
+    import_commands,
     inside_commands,
     sweep_commands,
     text,
@@ -88,6 +90,8 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
     "show": (commands.show, text.run),
     "compare": (compare_commands.compare, compare_commands.as_text),
     "inside": (inside_commands.inside, inside_commands.as_text),
+    "bundle": (bundle_commands.bundle, bundle_commands.as_text),
+    "import": (import_commands.import_, import_commands.as_text),
     "export": (commands.export, text.export),
     "jobs": (commands.jobs, text.jobs),
     "cache": (cache_commands.cache, cache_commands.as_text),

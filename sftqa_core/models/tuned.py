@@ -21,7 +21,8 @@ from sftqa_core.jsonrecord import shown
 from sftqa_core.models.hub.hub_cache import without_revision
 from sftqa_core.models.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from sftqa_core.records import ModelCard
-from sftqa_core.workspace import Workspace, bundle_of
+from sftqa_core.records.result_names import bundle_of
+from sftqa_core.workspace import Workspace
 
 KIND = "tuned"
 PREFIX = "run:"

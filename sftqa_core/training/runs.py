@@ -37,8 +37,9 @@ from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SftqaErro
 from sftqa_core.models.tuned import short_name
 from sftqa_core.records import DOMAINS, RunSummary, TrainSettings
 from sftqa_core.records.job import command_of
+from sftqa_core.records.result_names import imported_name, is_bundle_name
 from sftqa_core.records.tuning import cut_words
-from sftqa_core.workspace import Workspace, imported_name, is_bundle_name
+from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd

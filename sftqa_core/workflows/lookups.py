@@ -26,8 +26,9 @@ from sftqa_core.models import catalogue, lists
 from sftqa_core.models.chat_templates import layout, require_chat_template
 from sftqa_core.progress import Reporter
 from sftqa_core.records import LevelScheme, PretrainSettings, ProbeSettings, presets
+from sftqa_core.records.result_names import bundle_of
 from sftqa_core.training import optimizers, runs
-from sftqa_core.workspace import Workspace, bundle_of
+from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd

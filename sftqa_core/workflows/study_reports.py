@@ -19,11 +19,12 @@ from sftqa_core.knowledge.matching import judged_earlier
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import STUDIES, StudyReport, StudySettings
 from sftqa_core.records.recipes import Recipe
+from sftqa_core.records.result_names import imported_name
 from sftqa_core.records.studying import next_seeds
 from sftqa_core.studies.config import read_study, study_yaml
 from sftqa_core.workflows.bundles import bundle_studies
 from sftqa_core.workflows.lookups import bring_facts
-from sftqa_core.workspace import Workspace, imported_name
+from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd

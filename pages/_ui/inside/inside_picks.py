@@ -23,7 +23,7 @@ def pick(stamp: str) -> tuple[str, list[Any]]:
     for looks in inside_reads.groups(stamp):
         named = asked in seeds and seeds[asked][0].run in [look.run for look in looks]
         titles[asked if named else looks[0].name] = _title(looks)
-    waiting = {run.id for run in resources.runs(stamp) if run.n and run.id not in seeds}
+    waiting = {run.id for run in resources.runs(stamp) if run.n and run.id not in seeds and not run.bundle}
     titles |= {name: f"{title} · not looked at yet" for name, title in run_names(stamp).items() if name in waiting}
     if asked not in titles:  # a cell of a study, by a link
         titles |= {

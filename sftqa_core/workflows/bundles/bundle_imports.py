@@ -23,12 +23,13 @@ from sftqa_core.errors import BundleRefused, NotFound, SftqaError
 from sftqa_core.jsonrecord import shown
 from sftqa_core.records import StudySettings
 from sftqa_core.records.bundles import BundleManifest, ImportedBundle
+from sftqa_core.records.result_names import imported_name, is_bundle_name
 from sftqa_core.workflows.bundles import bundle_checks, bundle_studies
 from sftqa_core.workflows.bundles.bundle_checks import CONTENTS, PLAIN_NAME, Bundle, understood
 from sftqa_core.workflows.bundles.bundle_packing import slug
 from sftqa_core.workflows.bundles.bundle_runs import refuse_places, write_imported
 from sftqa_core.workflows.study_reports import counted_report, study_name
-from sftqa_core.workspace import Workspace, imported_name, is_bundle_name
+from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
     from sftqa_core.studies.statistics import Outcomes

@@ -19,13 +19,13 @@ from sftqa_core.errors import NotEnoughFacts, NotFound, SettingsError
 from sftqa_core.jsonrecord import shown
 from sftqa_core.records import StudySettings
 from sftqa_core.records.bundles import BundleManifest
+from sftqa_core.records.result_names import bundle_of, is_cell, study_and_rest
 from sftqa_core.training.runs import read_run
 from sftqa_core.workflows.bundles import bundle_checks, bundle_studies
 from sftqa_core.workflows.bundles.bundle_names import PublicNames, licence_of_facts, licence_of_model
 from sftqa_core.workflows.bundles.bundle_runs import run_files
 from sftqa_core.workflows.study_reports import studies, study_name
-from sftqa_core.workflows.tested.tested_models import ModelCells, find_cell, is_cell, model_cells, study_and_rest
-from sftqa_core.workspace import bundle_of
+from sftqa_core.workflows.tested.tested_models import ModelCells, find_cell, model_cells
 
 _TITLE = re.compile(r"[^a-z0-9]+")
 _LONGEST_TITLE = 40

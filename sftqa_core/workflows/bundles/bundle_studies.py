@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from sftqa_core.artifacts import MANIFEST, finished, read_file, read_manifest
 from sftqa_core.errors import ArtifactDamaged, NotFound, SftqaError
 from sftqa_core.records import StudyReport, StudySettings
-from sftqa_core.workspace import Workspace, bundle_of, is_bundle_name
+from sftqa_core.records.result_names import bundle_of, is_bundle_name
+from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
     from sftqa_core.studies.statistics import Outcomes

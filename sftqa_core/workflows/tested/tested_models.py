@@ -23,10 +23,11 @@ from sftqa_core.artifacts import MANIFEST
 from sftqa_core.errors import NotFound, SftqaError
 from sftqa_core.knowledge import aliases, matching
 from sftqa_core.records import StudySettings, TrainSettings
+from sftqa_core.records.result_names import CELL, bundle_of, imported_name, is_cell, study_and_rest
 from sftqa_core.training import runs
 from sftqa_core.workflows.bundles import bundle_studies
 from sftqa_core.workflows.study_reports import studies, study_name
-from sftqa_core.workspace import Workspace, bundle_of, imported_name, own_name
+from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from sftqa_core.studies.statistics import Outcomes
 
 _READ = (MANIFEST, "predictions.parquet", runs.LEVELS)  # of a run
-CELL = ":"  # stands in every cell's name and in no run's
 _NEAR = 5  # names in an error
 
 
@@ -91,10 +91,6 @@ class Tested:
         match = self.settings.match
         versioned = aliases.rule_of(self.facts, match, aliases.load_aliases()) != match
         return match, self.matching if versioned else matching.VERSION
-
-
-def is_cell(name: str) -> bool:
-    return CELL in own_name(name)
 
 
 def tested(name: str) -> Tested:
@@ -204,12 +200,6 @@ def model_cells(study: StudySettings, model: str, bundle: str = "") -> ModelCell
 def _cell(name: str, read: dict[tuple[str, str], ModelCells]) -> Tested:
     cells, _ = find_cell(name, read)
     return _tested_cell(name, cells)
-
-
-def study_and_rest(name: str) -> tuple[str, str]:
-    """Of a cell's name that of its study, and what follows."""
-    head, _, rest = own_name(name).partition(CELL)
-    return imported_name(bundle_of(name), head), rest
 
 
 def find_cell(name: str, read: dict[tuple[str, str], ModelCells]) -> tuple[ModelCells, TrainSettings]:
