@@ -27,15 +27,16 @@ def contents(path: Path) -> dict[str, bytes]:
         return {member.filename: archive.read(member) for member in archive.infolist()}
 
 
-def repacked(path: Path, files: Mapping[str, bytes], change: Callable[[dict], None] = lambda manifest: None, sign: bool = True) -> Path:
-    """The bundle with these files in it, too, or in place of its own; what is empty is left out. With `sign` the checksums are made to
-    fit, as whoever tampers with a bundle would; `change` is made in bundle.json afterwards."""
-    whole = {name: content for name, content in (contents(path) | dict(files)).items() if content}
+def repacked(
+    path: Path, files: Mapping[str, bytes | None], change: Callable[[dict], None] = lambda manifest: None, sign: bool = True
+) -> Path:
+    """The bundle with these files in it, too, or in place of its own; those that are None are left out. With `sign` the checksums are
+    made to fit, as whoever tampers with a bundle would; `change` is made in bundle.json afterwards."""
+    whole = {name: content for name, content in (contents(path) | dict(files)).items() if content is not None}
     manifest = json.loads(whole.pop("bundle.json"))
     if sign:
-        manifest["files"] = {
-            name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in whole.items()
-        }
+        sums = {name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in whole.items()}
+        manifest["files"] = sums
     change(manifest)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in {"bundle.json": json.dumps(manifest).encode(), **whole}.items():

@@ -7,6 +7,7 @@ state billions of rows, a text that is repeated a million times, or types whose 
 from __future__ import annotations
 
 import io
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -54,6 +55,22 @@ def plain_table(content: bytes) -> pd.DataFrame:
         return _frame(file.read().replace_schema_metadata(None))
     except (pyarrow.ArrowException, OSError, ArithmeticError, LookupError, TypeError) as error:
         raise ValueError(f"is no Parquet that can be read ({str(error).splitlines()[0][:200] if str(error) else error!r})") from error
+
+
+def refuse_columns(table: pd.DataFrame, needed: Collection[str], texts: Collection[str], lists: Collection[str]) -> None:
+    """Raise ValueError for a table that lacks columns, or in which one of `texts` or `lists` holds something else, or any other column
+    anything but numbers, truth values or nothing: what reads a table relies on no more than that."""
+    from pandas.api import types
+
+    if missing := [name for name in needed if name not in table]:
+        raise ValueError(f"lacks the columns {', '.join(missing)}")
+    for name, column in table.items():
+        listed = all(isinstance(cell, list) for cell in column)
+        plain = types.is_numeric_dtype(column) or types.is_bool_dtype(column) or column.isna().all()
+        fits = listed if name in lists else types.is_string_dtype(column) if name in texts else plain
+        if not fits and len(column):
+            kind = "lists" if name in lists else "texts" if name in texts else "numbers, or yes and no"
+            raise ValueError(f"has a column {str(name)[:80]!r} that does not hold {kind}")
 
 
 def _refuse_footer(content: bytes) -> None:

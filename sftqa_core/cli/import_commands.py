@@ -8,7 +8,7 @@ from sftqa_core import workflows
 from sftqa_core.artifacts import in_words
 from sftqa_core.cli.text import table
 from sftqa_core.errors import SettingsError
-from sftqa_core.workflows.bundles.bundle_imports import ABOUT
+from sftqa_core.records.bundles import ORIGIN
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +36,7 @@ def as_text(result: dict[str, Any]) -> str:
     if "imported" in result:
         bundle = result["imported"]
         licences = [f"Licence of the {name}: {licence}" for name, licence in bundle["licences"].items()]
-        head = f"Imported as {bundle['name']} (made {bundle['made'][:10]} with version {bundle['program']}). {ABOUT}"
+        head = f"Imported as {bundle['name']} (made {bundle['made'][:10]} with version {bundle['program']}). {ORIGIN}"
         return "\n".join([head, *licences, "Its runs and studies:", *bundle["runs"], *bundle["studies"]])
     rows = [
         (bundle["name"], bundle["imported"][:16].replace("T", " "), bundle["program"], len(bundle["runs"]), len(bundle["studies"]))

@@ -5,6 +5,12 @@ from typing import Any
 
 from sftqa_core.jsonrecord import Record
 
+MAX_FILE_BYTES = 200_000_000  # of a bundle; what an upload may have, too (.streamlit/config.toml)
+ORIGIN = (
+    "Checksums show damage, not origin: anybody can write a bundle, and its answers are what its maker says. Accuracies, tables and "
+    "findings were counted here from these answers."
+)
+
 
 @dataclass(frozen=True)
 class BundleManifest(Record):

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from sftqa_core.artifacts.plain_tables import plain_bytes, plain_table
+from sftqa_core.artifacts.plain_tables import plain_bytes, plain_table, refuse_columns
 from sftqa_core.jsonrecord import parse_json
 from sftqa_core.records import DOMAINS, LevelScheme, TrainSettings
 from sftqa_core.studies.cells import TABLES, Cell
@@ -23,6 +23,8 @@ from sftqa_core.studies.statistics import Outcomes, Trials
 
 OUTCOMES = "outcomes.json"
 _NEEDED = ("fact_id", "relation", "subject", "question", "answers", "domain", "level")  # of the facts
+FACT_TEXTS = ("fact_id", "source", "relation", "subject", "question", "split", "domain", "rival")
+FACT_LISTS = ("answers", "hits_per_template")
 Read = Callable[[str], bytes]
 
 
@@ -83,8 +85,7 @@ def _trials(about: Mapping[str, Any], scheme: LevelScheme, model: str, read: Rea
 def _facts(content: bytes, scheme: LevelScheme) -> pd.DataFrame:
     """Facts with their levels, checked as far as every reader relies on it."""
     table = _with_level(plain_table(content))
-    if missing := [name for name in _NEEDED if name not in table]:
-        raise ValueError(f"facts lack the columns {', '.join(missing)}")
+    refuse_columns(table, _NEEDED, FACT_TEXTS, FACT_LISTS)
     if table["fact_id"].duplicated().any() or not set(table["domain"]) <= set(DOMAINS):
         raise ValueError("a fact stands in it twice, or in no domain")
     if not table["level"].dropna().between(0, len(scheme.labels) - 1).all():

@@ -6,6 +6,7 @@ import io
 import json
 import pickle
 import stat
+import tomllib
 import zipfile
 
 import pandas as pd
@@ -16,7 +17,9 @@ import pytest
 from sftqa_core import workflows
 from sftqa_core.artifacts.plain_tables import plain_bytes, plain_table
 from sftqa_core.errors import BundleRefused
+from sftqa_core.records.bundles import MAX_FILE_BYTES
 from sftqa_core.workflows.bundles import bundle_checks
+from sftqa_core.workspace import app_folder
 from tests.packed_bundles import RUN, contents, packed, repacked
 
 PLACE = f"runs/{RUN}"
@@ -95,7 +98,7 @@ def test_what_could_run_is_refused(bundle, refused, name):
 def test_a_file_where_none_belongs_is_refused(bundle, refused):
     """Even of an allowed kind."""
     assert "which is no file of a bundle" in refused(repacked(bundle, {f"{PLACE}/more.json": b"{}"}))
-    assert "which belongs to no run or study of it" in refused(repacked(bundle, {f"{PLACE}/more.json": b"", "runs/other/run.json": b"{}"}))
+    assert "which belongs to no run or study of it" in refused(repacked(bundle, {f"{PLACE}/more.json": None, "runs/other/run.json": b"{}"}))
 
 
 def test_a_ratio_of_a_bomb_is_refused(bundle, refused):
@@ -129,6 +132,12 @@ def test_what_is_no_zip_or_a_cut_one_is_refused(bundle, refused, tmp_path):
         assert "it is no zip file" in refused(bundle)
     bundle.write_bytes(whole[: len(whole) // 2])
     assert "is not a zip that can be read" in refused(bundle)
+
+
+def test_an_upload_may_be_as_large_as_a_bundle():
+    """What Streamlit takes is what the page says."""
+    config = tomllib.loads((app_folder() / ".streamlit" / "config.toml").read_text())
+    assert config["server"]["maxUploadSize"] * 1_000_000 == MAX_FILE_BYTES
 
 
 # ---- bundle.json ----
@@ -271,7 +280,9 @@ def test_answers_that_do_not_fit_are_refused(bundle, refused):
         (pd.concat([facts, facts]), "a fact stands in it twice"),
         (facts.assign(level=9), "a fact has a level beyond L0, L1, L2, L3, L4"),
         (facts.assign(domain="elsewhere"), "facts of no domain"),
-        (facts.drop(columns="answers"), "its facts lack the columns answers"),
+        (facts.drop(columns="answers"), "lacks the columns answers"),
+        (facts.assign(subject=1.5), "has a column 'subject' that does not hold texts"),
+        (facts.assign(completions="many"), "has a column 'completions' that does not hold numbers"),
         (facts[1:], "it answers facts that are not in it"),
     ):
         assert words in refused(repacked(bundle, {f"{PLACE}/levels.parquet": plain_bytes(wrong)}))

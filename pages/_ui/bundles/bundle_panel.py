@@ -8,13 +8,7 @@ from pages._ui.links import page_link
 from pages._ui.panels import problem
 from pages._ui.wording import counted, literal, moment
 from sftqa_core.artifacts import in_words
-from sftqa_core.records.bundles import ImportedBundle
-
-MOST = "200 MB"  # .streamlit/config.toml, and bundle_checks.MAX_FILE_BYTES
-DAMAGE = (
-    "Checksums show damage, not origin: anybody can write a bundle, and its answers are what its maker says. Accuracies, tables and "
-    "findings were counted here from these answers."
-)
+from sftqa_core.records.bundles import MAX_FILE_BYTES, ORIGIN, ImportedBundle
 
 
 def import_button() -> None:
@@ -30,7 +24,7 @@ def origin_note(bundle: str) -> None:
         return
     about = next((known for known in bundle_reads.imported() if known.name == bundle), None)
     when = "" if about is None else f", imported {moment(about.imported)}, made {moment(about.made)} with version {about.program}"
-    st.info(f"**{literal(f'Imported: {bundle}')}**{literal(when)}. {DAMAGE} No work here ever reuses them.", icon=":material/unarchive:")
+    st.info(f"**{literal(f'Imported: {bundle}')}**{literal(when)}. {ORIGIN} No work here ever reuses them.", icon=":material/unarchive:")
 
 
 def _show(shown: bool = False) -> None:
@@ -44,7 +38,7 @@ def _dialog() -> None:
         "wherever they appear, and no probe, run or study ever reuses them."
     )
     # any ending is taken: the browser would refuse others without a word
-    file = st.file_uploader(f"A bundle of up to {MOST} (.zip)", key="import-file")
+    file = st.file_uploader(f"A bundle of up to {in_words(MAX_FILE_BYTES)} (.zip)", key="import-file")
     if st.button("Check and import", type="primary", disabled=file is None, key="import-start") and file is not None:
         with st.spinner("Checking every file, and counting its studies again. A large study takes a minute…"):
             bundle, why = bundle_reads.import_upload(file.name, file.getvalue())
@@ -63,7 +57,7 @@ def _dialog() -> None:
 def _told(bundle: ImportedBundle) -> None:
     """What came in, and where it is shown."""
     count = f"{counted(len(bundle.runs))} run{'' if len(bundle.runs) == 1 else 's'}, {counted(len(bundle.studies))} of studies"
-    st.success(f"{literal(bundle.name)}: {count}. {DAMAGE}", icon=":material/task_alt:")
+    st.success(f"{literal(bundle.name)}: {count}. {ORIGIN}", icon=":material/task_alt:")
 
 
 def _row(bundle: ImportedBundle) -> None:

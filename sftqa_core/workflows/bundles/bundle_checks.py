@@ -22,14 +22,13 @@ from sftqa_core.artifacts.plain_tables import plain_table
 from sftqa_core.errors import BundleRefused, SftqaError
 from sftqa_core.jsonrecord import parse_json, shown
 from sftqa_core.knowledge.tables import archives
-from sftqa_core.records.bundles import BundleManifest
+from sftqa_core.records.bundles import MAX_FILE_BYTES, BundleManifest
 
 if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1  # of a bundle; raised when a reader of the old one would misread the new one
 CONTENTS = "bundle.json"
-MAX_FILE_BYTES = 200_000_000  # of the zip; what an upload may have, too (.streamlit/config.toml)
 MAX_UNPACKED_BYTES = 1_000_000_000
 MAX_FILES = 3_000
 MAX_RATIO = 200  # of unpacked to packed, in files that are not small
@@ -126,9 +125,9 @@ def _check_members(members: list[zipfile.ZipInfo]) -> None:
         raise BundleRefused(f"it holds {len(members):,} files; the most is {MAX_FILES:,}.")
     seen: dict[str, str] = {}
     for member in members:
-        _check_name(member)
         if (other := seen.setdefault(member.filename.casefold(), member.filename)) is not member.filename:
             raise BundleRefused(f"it holds {shown(member.filename)} and {shown(other)}, which are one name on some disks.")
+        _check_name(member)
         if member.filename.endswith((".json", ".jsonl")) and member.file_size > MAX_JSON_BYTES:
             raise BundleRefused(f"{shown(member.filename)} has {in_words(member.file_size)}; JSON may have {in_words(MAX_JSON_BYTES)}.")
         if member.file_size > max(_SMALL_BYTES, MAX_RATIO * member.compress_size):

@@ -34,11 +34,6 @@ from sftqa_core.workspace import Workspace
 if TYPE_CHECKING:
     from sftqa_core.studies.statistics import Outcomes
 
-ABOUT = (
-    "Checksums show damage, not origin: anybody can write a bundle, and its answers are what its maker says. Accuracies, tables and "
-    "findings were counted here from these answers."
-)
-
 
 def import_bundle(path: Path) -> ImportedBundle:
     """Check a bundle and import it, whole or not at all. Raises `BundleRefused` with what is wrong, `StorageError`."""

@@ -57,7 +57,7 @@ class PublicNames:
 
 def _without_places(text: str) -> str:
     places = [str(place) for place in (Workspace.current().root, Path.home()) if len(place.parts) > 1]
-    if any(place in text for place in places) or _USER.search(text):
+    if any(re.search(rf"(?<![\w.-]){re.escape(place)}(?![\w-])", text) for place in places) or _USER.search(text):
         raise SettingsError(f"{shown(text)} names a place on this machine, which a bundle must not tell. It was not written.")
     return text
 

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.artifacts import seal, write_json
-from sftqa_core.artifacts.plain_tables import plain_bytes
+from sftqa_core.artifacts.plain_tables import plain_bytes, refuse_columns
 from sftqa_core.errors import BundleRefused, SettingsError, SftqaError
 from sftqa_core.jsonrecord import shown
 from sftqa_core.models.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, ModelFolder
 from sftqa_core.records import DOMAINS, RunSummary, TrainSettings
 from sftqa_core.records.job import command_of
+from sftqa_core.studies.outcome_files import FACT_LISTS, FACT_TEXTS
 from sftqa_core.training.runs import EXAMPLE_COLUMNS, FACT_COLUMNS, LEVELS, Run
 from sftqa_core.workflows.bundles.bundle_checks import Bundle, understood
 from sftqa_core.workflows.bundles.bundle_names import PublicNames, is_place
@@ -35,7 +36,8 @@ PREDICTIONS = "predictions.parquet"
 _LINES = ("curve.jsonl", "dev.jsonl", "examples.jsonl")
 _TOLD = ("created", "n", "model", "source", "aliases", "matching", "device", "dtype", "examples", "training", "majority", "recipe")
 _MODEL = ("name", "revision", "weights", "adapter", "dtype", "device", "quantisation", "chat")  # of what its manifest says of the model
-_PREDICTED = {"fact_id": "text", "stage": "text", "text": "text", "correct": "bool"}  # columns that every reader relies on
+_PREDICTED = ("fact_id", "stage", "text", "correct")  # columns that every reader relies on
+_ANSWER_TEXTS = ("fact_id", "stage", "text", "matched")
 
 
 # ---- packing ----
@@ -88,7 +90,7 @@ def write_imported(bundle: Bundle, name: str, folder: Path) -> None:
     predictions.to_parquet(folder / PREDICTIONS)
     facts.to_parquet(folder / LEVELS)
     for file in _LINES:
-        if f"{place}/{file}" in bundle.sizes:
+        if file != "dev.jsonl" or f"{place}/{file}" in bundle.sizes:
             rows = bundle.lines(f"{place}/{file}")
             rows = [{column: row.get(column) for column in EXAMPLE_COLUMNS} for row in rows] if file == "examples.jsonl" else rows
             (folder / file).write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), encoding="utf-8")
@@ -114,18 +116,16 @@ def refuse_places(*names: str) -> None:
 
 def _check_answers(predictions: pd.DataFrame, facts: pd.DataFrame, settings: TrainSettings) -> None:
     """What every reader of a run relies on. Raises ValueError."""
-    if missing := [name for name in (*FACT_COLUMNS, "level") if name not in facts]:
-        raise ValueError(f"its facts lack the columns {', '.join(missing)}")
-    if missing := [name for name in _PREDICTED if name not in predictions]:
-        raise ValueError(f"its predictions lack the columns {', '.join(missing)}")
+    refuse_columns(facts, (*FACT_COLUMNS, "level"), FACT_TEXTS, FACT_LISTS)
+    refuse_columns(predictions, _PREDICTED, _ANSWER_TEXTS, ())
     if facts["fact_id"].duplicated().any() or predictions.duplicated(["stage", "fact_id"]).any():
         raise ValueError("a fact stands in it twice")
     if not set(predictions["fact_id"]) <= set(facts["fact_id"]) or not set(facts["domain"]) <= set(DOMAINS):
         raise ValueError("it answers facts that are not in it, or facts of no domain")
     if not facts["level"].dropna().between(0, len(settings.scheme.labels) - 1).all():
         raise ValueError(f"a fact has a level beyond {', '.join(settings.scheme.labels)}")
-    if predictions["correct"].dtype != bool or not all(isinstance(answers, list) for answers in facts["answers"]):
-        raise ValueError("its columns hold other things than right or wrong, and lists of answers")
+    if predictions["correct"].dtype != bool or not set(predictions["stage"]) >= {"before", "after"}:
+        raise ValueError("it does not say what was right before and after tuning")
 
 
 def _counted(name: str, about: Mapping[str, Any], settings: TrainSettings, predictions: pd.DataFrame, facts: pd.DataFrame) -> RunSummary:
