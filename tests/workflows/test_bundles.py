@@ -12,7 +12,8 @@ import pytest
 from sftqa_core import workflows
 from sftqa_core.errors import BundleRefused, ModelUnavailable, NotEnoughFacts, NotFound, SettingsError
 from sftqa_core.models.catalogue import find_model
-from sftqa_core.records import InsideSettings
+from sftqa_core.progress import Recorder
+from sftqa_core.records import InsideSettings, ProbeSettings
 from sftqa_core.studies.cells import Cells
 from sftqa_core.workflows import upkeep
 from sftqa_core.workspace import Workspace
@@ -196,7 +197,10 @@ def test_what_was_imported_answers_no_look_up(tmp_path, world, finish, workspace
             shutil.rmtree(workspace.root / kind)
     done, planned = workflows.study_progress(study)
     assert (done, planned > 0) == (0, True)
-    assert len(workflows.profile("tiny", world, "test", "all", study.scheme).table) == 0
+    assert workflows.profile("tiny", world, "test", "all", study.scheme).table["level"].isna().all()
+    recorder = Recorder()
+    workflows.probe(ProbeSettings("tiny", world, scheme=study.scheme, device="cpu"), recorder)
+    assert max(update.done for update in recorder.updates if update.phase == "probe") == 32  # every fact was asked
     assert [known.bundle for known in workflows.studies() if not known.shipped] == [bundle.name]
     assert workspace.imports not in [layer.parent for layer in workspace.layers]
     cells = Cells.of(workspace, {}, "", "", [], 1e-3)
