@@ -6,8 +6,10 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from sftqa_core import workflows
 from sftqa_core.errors import BundleRefused, ModelUnavailable, NotEnoughFacts, NotFound, SettingsError
@@ -127,6 +129,26 @@ def test_weights_are_packed_only_where_they_are_an_adapter(tmp_path):
         workflows.pack([RUN], tmp_path / "out.zip", weights=True)
     with pytest.raises(NotFound, match="There is no run 'nothing'"):
         workflows.pack(["nothing"], tmp_path / "out.zip")
+
+
+def test_an_adapter_comes_with_its_run_where_it_is_asked_for(tmp_path):
+    """Its weights as they are, its base model by the public name; without --weights the run comes alone. A cut file is refused."""
+    place = tmp_path / "scratch" / "model"
+    place.mkdir(parents=True)
+    weights = {"base_model.model.layer.lora_A.weight": np.ones((2, 3), dtype=np.float32)}
+    save_file(weights, place / "adapter_model.safetensors")
+    (place / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": str(tmp_path / "base")}))
+    made_run(RUN, RIGHT, scratch=tmp_path / "scratch", method="lora", save_model=True)
+    workflows.pack([RUN], tmp_path / "bare.zip")
+    workflows.pack([RUN], tmp_path / "full.zip", weights=True)
+    bare, full = (workflows.run(workflows.import_bundle(tmp_path / f"{name}.zip").runs[0]) for name in ("bare", "full"))
+    assert bare.model is None
+    assert load_file(full.model / "adapter_model.safetensors")["base_model.model.layer.lora_A.weight"].sum() == 6
+    assert json.loads((full.model / "adapter_config.json").read_text())["base_model_name_or_path"] == "base"
+    file = f"runs/{RUN}/model/adapter_model.safetensors"
+    cut = contents(tmp_path / "full.zip")[file][:-4]
+    with pytest.raises(BundleRefused, match="it is truncated"):
+        workflows.import_bundle(repacked(tmp_path / "full.zip", {file: cut}))
 
 
 def test_an_import_that_was_cut_off_counts_for_nothing(tmp_path, workspace, monkeypatch):

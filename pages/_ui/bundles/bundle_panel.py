@@ -2,12 +2,13 @@
 
 import streamlit as st
 
-from pages._ui import state
+from pages._ui import background, state
 from pages._ui.bundles import bundle_reads
 from pages._ui.links import page_link
 from pages._ui.panels import problem
-from pages._ui.wording import counted, literal, moment
+from pages._ui.wording import literal, moment
 from sftqa_core.artifacts import in_words
+from sftqa_core.records import STUDIES
 from sftqa_core.records.bundles import MAX_FILE_BYTES, ORIGIN, ImportedBundle
 
 
@@ -56,18 +57,27 @@ def _dialog() -> None:
 
 def _told(bundle: ImportedBundle) -> None:
     """What came in, and where it is shown."""
-    count = f"{counted(len(bundle.runs))} run{'' if len(bundle.runs) == 1 else 's'}, {counted(len(bundle.studies))} of studies"
-    st.success(f"{literal(bundle.name)}: {count}. {ORIGIN}", icon=":material/task_alt:")
+    st.success(f"{literal(bundle.name)} was imported: {_parts(bundle)}. {ORIGIN}", icon=":material/task_alt:")
+
+
+def _parts(bundle: ImportedBundle) -> str:
+    counts = {"run": len(bundle.runs), "study, or cells of one": len(bundle.studies)}
+    several = {"run": "runs", "study, or cells of one": "studies, or cells of them"}
+    return ", ".join(f"{count:,} {name if count == 1 else several[name]}" for name, count in counts.items() if count)
 
 
 def _row(bundle: ImportedBundle) -> None:
     with st.container(horizontal=True, vertical_alignment="center", key=f"bundle-{bundle.name}"):
-        parts = f"{len(bundle.runs):,} runs, {len(bundle.studies):,} studies, {in_words(bundle.size_bytes)}"
-        st.markdown(f"**{literal(bundle.name)}** · {literal(moment(bundle.imported))} · {parts}", width="stretch")
+        about = f"{moment(bundle.imported)} · {_parts(bundle)}, {in_words(bundle.size_bytes)}"
+        st.markdown(f"**{literal(bundle.name)}** · {literal(about)}", width="stretch")
         if bundle.runs:
-            page_link("pages/results.py", "Open", f"bundle-run-{bundle.name}", to={"run": bundle.runs[0]})
+            page_link("pages/results.py", "Results", f"bundle-run-{bundle.name}", to={"run": bundle.runs[0]})
             if len(bundle.runs) > 1:
                 page_link("pages/compare.py", "Compare", f"bundle-compare-{bundle.name}", to={"runs": ",".join(bundle.runs[:60])})
+        for study in background.studies():
+            if study.bundle == bundle.name and study.whole:
+                kind = STUDIES[study.settings.kind]
+                page_link(kind.page, kind.title, f"bundle-study-{study.name}", to={"study": study.name})
         st.button("Remove", icon=":material/delete:", key=f"bundle-remove-{bundle.name}", on_click=_remove, args=(bundle.name,))
     licences = "; ".join(f"{name}: {licence}" for name, licence in bundle.licences.items())
     st.caption(literal(f"Licences, as its maker says: {licences}."))

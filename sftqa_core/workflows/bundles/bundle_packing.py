@@ -9,7 +9,7 @@ import json
 import re
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,14 +41,8 @@ def pack(names: Sequence[str], out: Path, weights: bool = False) -> BundleManife
     if imported := [name for name in names if bundle_of(name)]:
         raise SettingsError(f"{imported[0]} was imported. Pass on the bundle {bundle_of(imported[0])} as it came to you.")
     known = {study.name: study.settings for study in studies() if not study.bundle}
-    whole = [name for name in names if name in known]
     runs = [read_run(name) for name in names if name not in known and not is_cell(name)]
-    wanted: dict[str, list[str]] = {name: [] for name in whole}
-    for name in names:
-        if is_cell(name) and (head := study_and_rest(name)[0]) not in whole:
-            wanted.setdefault(head, []).append(name)
-    if unknown := [head for head in wanted if head not in known]:
-        raise NotFound(f"There is no study {shown(unknown[0])} here, so no cell of it. Studies: {', '.join(known) or 'none'}.")
+    wanted = _wanted_studies(names, known)
     parts = {head: _parts(known[head], cells) for head, cells in wanted.items()}
     settings = [run.settings for run in runs] + [known[head].run(model, 0, 0) for head in parts for model in known[head].models]
     public = PublicNames({name for one in settings for name in (one.model, one.source)})
@@ -59,7 +53,7 @@ def pack(names: Sequence[str], out: Path, weights: bool = False) -> BundleManife
     for head, some in parts.items():
         own = StudySettings.from_dict(public.of(known[head].to_dict()))
         packed.append(study_name(own))
-        files |= {f"studies/{packed[-1]}/{file}": content for file, content in _study_files(own, head in whole, some, public).items()}
+        files |= {f"studies/{packed[-1]}/{file}": content for file, content in _study_files(own, not wanted[head], some, public).items()}
     licences = {f"model {public.of(one.model)}": licence_of_model(one.model) for one in settings}
     licences |= {f"facts {public.of(one.source)}": licence_of_facts(one.source) for one in settings}
     manifest = BundleManifest(
@@ -77,10 +71,23 @@ def slug(title: str) -> str:
 
 
 def program_version() -> str:
+    """Of this program, as it is installed."""
     try:
         return importlib.metadata.version("sftqa-explorer")
     except importlib.metadata.PackageNotFoundError:  # a checkout that was never installed
         return "unknown"
+
+
+def _wanted_studies(names: Sequence[str], known: Collection[str]) -> dict[str, list[str]]:
+    """The studies that are wanted, or cells of: name -> the cells, none where all of it is wanted. Raises `NotFound`."""
+    wanted: dict[str, list[str]] = {name: [] for name in names if name in known}
+    whole = set(wanted)
+    for name in names:
+        if is_cell(name) and (head := study_and_rest(name)[0]) not in whole:
+            wanted.setdefault(head, []).append(name)
+    if unknown := [head for head in wanted if head not in known]:
+        raise NotFound(f"There is no study {shown(unknown[0])} here, so no cell of it. Studies: {', '.join(known) or 'none'}.")
+    return wanted
 
 
 def _parts(study: StudySettings, cells: Sequence[str]) -> dict[str, ModelCells]:

@@ -169,7 +169,7 @@ def _write_adapter(bundle: Bundle, place: str, folder: Path) -> None:
     understood(f"{place}/{ADAPTER_CONFIG}", lambda: refuse_places(str(config["base_model_name_or_path"])))
     write_json(folder / ADAPTER_CONFIG, config)
     (folder / ADAPTER_WEIGHTS).write_bytes(bundle.read(f"{place}/{ADAPTER_WEIGHTS}"))
-    understood(f"{place}/{ADAPTER_WEIGHTS}", lambda: ModelFolder(folder).parameters)  # reads its header, and its ends
+    understood(f"{place}/{ADAPTER_WEIGHTS}", ModelFolder(folder).shapes)  # reads its header, and where it ends
 
 
 def _read_once(run: Run) -> None:
