@@ -3,8 +3,10 @@
 import streamlit as st
 
 from pages._ui import address, background, panels
+from pages._ui.bundles.bundle_panel import import_button, origin_note
 from pages._ui.compare import compare_items, compare_panels, compare_picks, compare_reads, inside_panel, remake_panel
 from pages._ui.runs.run_table import shown_runs
+from sftqa_core.records.result_names import bundle_of
 
 st.title("Compare")
 
@@ -12,6 +14,7 @@ with panels.errors_shown():
     stamp = background.stamp()
     if not len(shown_runs(stamp)) and not background.studies():
         panels.empty("No run has finished yet.", "pages/lab.py", "Start one in the Lab")
+        import_button()
         address.over()
     names = compare_picks.picked_names(stamp)
 
@@ -27,6 +30,8 @@ comparison = compared.comparison
 
 compare_panels.legend(comparison, stamp)
 compare_panels.notes(comparison)
+for bundle in dict.fromkeys(bundle_of(name) for run in comparison.runs for name in run.names):
+    origin_note(bundle)
 st.subheader("What differs, and what moved", anchor=False)
 compare_panels.settings_table(comparison)
 compare_panels.twins(comparison)

@@ -3,11 +3,13 @@
 import streamlit as st
 
 from pages._ui import address, background, glossary, panels, pickers, resources
+from pages._ui.bundles.bundle_panel import import_button, origin_note
 from pages._ui.labels import label_panel
 from pages._ui.runs import change_panel, result_panels
 from pages._ui.runs.accuracy_table import accuracy_table
 from pages._ui.runs.twin import twin_button
 from pages._ui.wording import literal
+from sftqa_core.records.result_names import bundle_of
 
 st.title("Results")
 
@@ -19,6 +21,7 @@ panels.unreadable(resources.unreadable(background.stamp()))
 label_panel.notices()
 if not runs:
     panels.empty("No run has finished yet.", "pages/lab.py", "Start one in the Lab")
+    import_button()
     label_panel.deleted_fold()
     address.over()
 
@@ -33,7 +36,9 @@ with st.container(horizontal=True, vertical_alignment="center"):
         st.page_link("pages/compare.py", label="Compare with…", icon=":material/compare_arrows:", query_params={"runs": run.id})
     twin_button(settings, "results", run.id)
     label_panel.label_button(label_panel.run_of(run.id, runs), "results")
+    import_button()
 label_panel.note_of("run", run.id)
+origin_note(bundle_of(run.id))
 about = st.container()  # what may be missing has a place of its own: else all that follows would move up, and be drawn from nothing
 if part != "all":
     with panels.errors_shown():

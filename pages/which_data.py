@@ -26,7 +26,7 @@ rows = matrix[matrix["model"] == model]
 apart = study_panels.told_apart(tables, model)
 study_panels.draw_by_domain(
     rows, "matrix", "Accuracy by train and test level", lambda domain: matrix_figure(matrix, model, domain, labels, value, apart[domain]),
-    (tables, model, value), partial(open_cells.matrix_cell, settings, matrix, model, value),
+    (tables, model, value), partial(open_cells.matrix_cell, report, matrix, model, value),
 )  # fmt: skip
 if len(rows):
     best = "Outlined: better than every other row of its column" if any(apart.values()) else "Nothing is outlined: no row is the best"

@@ -21,7 +21,7 @@ with left:
     st.markdown("**Do they know the same facts?** Rank correlation of memory scores")
     figure = partial(ranks_figure, study_panels.named(tables["ranks"]))
     if (point := draw(figure, key="ranks", alt="Rank correlations between models", of=tables, clickable=True)) is not None:
-        open_cells.model_pair(settings, tables["ranks"], point)
+        open_cells.model_pair(report, tables["ranks"], point)
     st.caption("Click a pair to compare both after tuning, fact by fact.")
 with right:
     model_panels.known_by(tables["known_by"], len(settings.models))

@@ -58,6 +58,10 @@ class OtherVersion(ArtifactDamaged):
     """A stored result that another version of the program wrote. It is not damaged: nothing replaces, moves or removes it."""
 
 
+class BundleRefused(SftqaError):
+    """A bundle of results from another explorer that is not imported; nothing of it is kept."""
+
+
 class StorageError(SftqaError, OSError):
     """The disk refused: it is full, read-only, someone else's, or gone. `errno` says which.
 

@@ -2,11 +2,17 @@
 
 A workspace is two layers: the folder a person's work goes to (SFTQA_CACHE, else `cache/` beside a checkout's
 app.py, else `cache/` in the current folder) and, under it, the files that ship with the program, which are only read.
+
+Beside them lie bundles that were imported from other explorers (workflows/bundles/), each a small workspace of its own. They are no layer:
+whatever looks a result up in order to use it again goes through `layers`, and never sees one. What lies in one is only read where a person
+names it, as import:BUNDLE:NAME (`holding`).
 """
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from sftqa_core.records.result_names import bundle_of, own_name
 
 PACKAGE = Path(__file__).resolve().parent
 _NETWORK = ("nfs", "cifs", "smb", "afs", "ceph", "lustre", "gpfs", "beegfs", "gluster", "fuse.sshfs", "fuse.gluster", "9p", "davfs")
@@ -122,6 +128,20 @@ class Workspace:
     def deleted(self) -> Path:
         """Runs and studies that were deleted and can come back, one folder each."""
         return self.root / "deleted"
+
+    @property
+    def imports(self) -> Path:
+        """Bundles that were imported, one folder each; no layer."""
+        return self.root / "imports"
+
+    def bundle(self, name: str) -> "Workspace":
+        """An imported bundle as a workspace of its own, with nothing under it."""
+        return Workspace(self.imports / name, self.imports / name / "nothing")
+
+    def holding(self, name: str) -> tuple["Workspace", str]:
+        """Where the run, cell or study of that name lies, and its name there: this workspace, or an imported bundle."""
+        bundle = bundle_of(name)
+        return (self.bundle(bundle), own_name(name)) if bundle else (self, name)
 
     @property
     def unfinished(self) -> Path:

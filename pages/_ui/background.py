@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from pages._ui import resources
+from pages._ui.bundles import bundle_reads
 from pages._ui.titles import JOB_SETTINGS, job_title
 from pages._ui.wording import span
 from sftqa_core.errors import NotFound, SettingsError, SftqaError
@@ -35,7 +36,7 @@ _LATEST = 20  # jobs whose completions are shown
 
 
 def studies() -> list[Any]:
-    """Studies that wait or run, those that were started here before, the latest first, then those that ship.
+    """Studies that wait or run, those that were started here before, the latest first, then those that ship, then imported ones.
 
     A study is listed by its job from the click on: its file is only written when the job begins.
     """
@@ -87,8 +88,8 @@ def job(job_id: str) -> Job | None:
 
 
 def stamp() -> str:
-    """Changes when a job ends: part of the key of everything a job can change."""
-    return current_executor().stamp()
+    """Changes when a job ends, or a bundle is imported or removed: part of the key of everything that these can change."""
+    return f"{current_executor().stamp()}{bundle_reads.stamp()}"
 
 
 @st.cache_data(show_spinner=False)

@@ -5,8 +5,10 @@ written, so a key that names them is enough; lists and profiles carry `stamp()`,
 between sessions (cache_resource), because copying 100,000 rows at every click would be felt: pages never change them.
 """
 
+from __future__ import annotations
+
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -26,6 +28,9 @@ from sftqa_core.records import (
     SweepSettings,
     TrainSettings,
 )
+
+if TYPE_CHECKING:
+    from sftqa_core.workflows import KnownStudy
 
 
 @st.cache_data(show_spinner=False)
@@ -288,13 +293,13 @@ class Tables(dict[str, Any]):
 
 
 @st.cache_resource(show_spinner="Summarising the study…", max_entries=12, ttl=600)
-def study_report(settings: StudySettings, stamp: str) -> tuple[StudyReport, Tables]:
+def study_report(study: KnownStudy, stamp: str) -> tuple[StudyReport, Tables]:
     """A study's report, and its tables as data frames. `stamp` changes when a job ends, or with the finished runs of a running job."""
     import pandas as pd
 
     from sftqa_core import workflows
 
-    report = workflows.study_report(settings)
+    report = workflows.known_report(study)
     tables = Tables((name, pd.DataFrame(rows)) for name, rows in report.tables.items())
     tables.apart = workflows.told_apart(tables)
     return report, tables

@@ -164,7 +164,8 @@ def run_title(run: Any) -> str:
         more = differences(settings, but="method")
     if cut := getattr(run, "cut", ""):
         more.append(cut.partition(" by ")[0])  # the limit itself is among the settings that differ
-    when = "shipped example" if run.shipped else moment(run.created)
+    bundle = getattr(run, "bundle", "")
+    when = "shipped example" if run.shipped else f"{f'imported: {bundle}, ' if bundle else ''}{moment(run.created)}"
     return " · ".join(
         [
             model_name(run.model, None if is_tuned_name(run.model) else getattr(run, "quantisation", "")),

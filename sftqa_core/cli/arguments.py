@@ -12,7 +12,16 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from sftqa_core import records
-from sftqa_core.cli import bench_commands, cache_commands, compare_commands, delete_commands, inside_commands, label_commands
+from sftqa_core.cli import (
+    bench_commands,
+    bundle_commands,
+    cache_commands,
+    compare_commands,
+    delete_commands,
+    import_commands,
+    inside_commands,
+    label_commands,
+)
 from sftqa_core.cli.option_texts import numbers, port, shots
 from sftqa_core.cli.recipe_options import add_recipe
 from sftqa_core.cli.setting_options import add_scheme, add_setting, add_settings
@@ -86,6 +95,8 @@ def build_parser() -> argparse.ArgumentParser:
     label_commands.add_options(add("label", "name, tags, note and pin of a run or study; without one: all of them with their sizes"))
     delete_commands.add_options(add("delete", "take a run or study of your own off every list; it can come back"))
     delete_commands.add_undelete_options(add("undelete", "bring back a run or study that was deleted; without one: what can come back"))
+    bundle_commands.add_options(add("bundle", "runs, cells and studies as one file that another explorer imports"))
+    import_commands.add_options(add("import", "a bundle of another explorer, checked and kept apart; without FILE: what was imported"))
     _add_export(add("export", "write a run's tuned model as a folder for other tools"))
     _add_jobs(add("jobs", "background jobs; cancel one or read its log"))
     cache_commands.add_options(add("cache", "which results are on the disk; check them, clear leftovers"))

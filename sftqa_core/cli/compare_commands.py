@@ -50,10 +50,11 @@ def compare(options: Namespace) -> dict[str, Any]:
 
 def _cells(name: str) -> dict[str, Any]:
     """The finished cells of a study: model -> names."""
-    known = {study.name: study.settings for study in workflows.studies()}
+    known = {study.name: study for study in workflows.studies()}
     if name not in known:
         raise NotFound(f"There is no study {name!r} here. Studies: {', '.join(known) or 'none'}.")
-    return {"study": name, "cells": {model: list(workflows.cell_names(known[name], model)) for model in known[name].models}}
+    study = known[name]
+    return {"study": name, "cells": {model: list(workflows.cell_names(study.settings, model, study.bundle)) for model in study.models}}
 
 
 def _remade(names: list[str]) -> dict[str, Any]:

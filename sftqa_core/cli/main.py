@@ -13,12 +13,14 @@ from urllib.parse import urlsplit
 from sftqa_core.artifacts import in_sentence
 from sftqa_core.cli import (
     bench_commands,
+    bundle_commands,
     cache_commands,
     commands,
     compare_commands,
     consistency_commands,
     delete_commands,
     doctor_commands,
+    import_commands,
     inside_commands,
     label_commands,
     sweep_commands,
@@ -93,6 +95,8 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
     "label": (label_commands.label, label_commands.as_text),
     "delete": (delete_commands.delete, delete_commands.as_text),
     "undelete": (delete_commands.undelete, delete_commands.undelete_text),
+    "bundle": (bundle_commands.bundle, bundle_commands.as_text),
+    "import": (import_commands.import_, import_commands.as_text),
     "export": (commands.export, text.export),
     "jobs": (commands.jobs, text.jobs),
     "cache": (cache_commands.cache, cache_commands.as_text),

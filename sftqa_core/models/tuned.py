@@ -21,6 +21,7 @@ from sftqa_core.jsonrecord import shown
 from sftqa_core.models.hub.hub_cache import without_revision
 from sftqa_core.models.model_files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from sftqa_core.records import ModelCard
+from sftqa_core.records.result_names import bundle_of
 from sftqa_core.workspace import Workspace
 
 KIND = "tuned"
@@ -82,6 +83,11 @@ def tuned_card(name: str, workspace: Workspace) -> ModelCard:
     """The card of run:RUN, from its manifest. Raises `ModelUnavailable` where there is no such run, or it kept no weights;
     `ArtifactDamaged` for a run that can't be read."""
     run = name.removeprefix(PREFIX)
+    if bundle_of(run):
+        raise ModelUnavailable(
+            f"Run {run} was imported: it is read and compared, and no work starts from it. Where its bundle brought the weights, "
+            f"sftqa export {run} --out FOLDER writes them into a folder, which is a model of its own; else train it again."
+        )
     plain = run and Path(run).name == run and len(run.encode()) <= 255 and not run.startswith(".") and not is_set_aside(run)
     for folder in (layer / "runs" / run for layer in workspace.layers) if plain else ():
         try:

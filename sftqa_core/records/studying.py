@@ -246,3 +246,4 @@ class StudyReport(Record):
     findings: tuple[Finding, ...]
     notes: tuple[str, ...]  # how the words were decided, what the built-in world makes true, what the paper saw
     tables: dict[str, list[Any]]  # name -> rows, each an object; columns are documented in studies/
+    bundle: str = setting("", later=True)  # that the study was imported with

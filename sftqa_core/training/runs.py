@@ -26,7 +26,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -37,6 +37,7 @@ from sftqa_core.errors import ArtifactDamaged, NotFound, OtherVersion, SftqaErro
 from sftqa_core.models.tuned import short_name
 from sftqa_core.records import DOMAINS, RunSummary, TrainSettings
 from sftqa_core.records.job import command_of
+from sftqa_core.records.result_names import imported_name, is_bundle_name
 from sftqa_core.records.tuning import cut_words
 from sftqa_core.workspace import Workspace
 
@@ -67,6 +68,7 @@ class RunInfo:
     settings: TrainSettings  # all of them, learning rate resolved
     quantisation: str = ""  # "Q4_K_M, from GGUF": how the model's file had rounded its values
     cut: str = ""  # "stopped after 12 of 40 steps by its time limit of 5 minutes"; empty for a run that no limit ended
+    bundle: str = ""  # that it was imported with; empty for one's own and what ships
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,11 @@ class Run:
     def summary(self) -> RunSummary:
         """The headline."""
         return RunSummary.from_dict(self._json("summary.json"))
+
+    @property
+    def versions(self) -> Mapping[str, str]:
+        """Of Python and libraries with which it was made; of an imported run those of its maker."""
+        return dict(self.manifest.get("made_with") or self.manifest.get("versions", {}))
 
     @property
     def cut(self) -> str:
@@ -267,8 +274,19 @@ def facts_with_levels(facts: pd.DataFrame, levels: pd.DataFrame | None) -> pd.Da
 
 
 def list_runs(workspace: Workspace | None = None) -> list[RunInfo]:
-    """Every finished run of both layers, newest first; without those that can't be read (`workflows.unreadable_results`)."""
+    """Every finished run of both layers, newest first, then those of imported bundles; without those that can't be read
+    (`workflows.unreadable_results`)."""
     place = workspace or Workspace.current()
+    return [*_infos(place), *imported_runs(place)]
+
+
+def imported_runs(workspace: Workspace) -> list[RunInfo]:
+    """The runs of imported bundles, bundle by bundle, under the names that they go by here."""
+    bundles = [name for name in finished([workspace.imports]) if is_bundle_name(name)]
+    return [replace(info, id=imported_name(name, info.id), bundle=name) for name in bundles for info in _infos(workspace.bundle(name))]
+
+
+def _infos(place: Workspace) -> list[RunInfo]:
     infos = []
     for folder in run_folders(place).values():
         with contextlib.suppress(OSError):  # removed since it was listed
@@ -277,14 +295,20 @@ def list_runs(workspace: Workspace | None = None) -> list[RunInfo]:
 
 
 def read_run(run_id: str, workspace: Workspace | None = None) -> Run:
-    """The run of that name, the person's layer first. Raises `NotFound` naming runs that are called alike."""
-    place = workspace or Workspace.current()
-    plain = run_id and Path(run_id).name == run_id and len(run_id.encode()) <= _LONGEST and not run_id.startswith(".")
-    if plain and not is_set_aside(run_id):  # without a look at all the others
-        for folder in (layer / "runs" / run_id for layer in place.layers):
+    """The run of that name, the person's layer first; of an imported bundle the run that is named so.
+
+    Raises `NotFound` naming runs that are called alike.
+    """
+    own = workspace or Workspace.current()
+    place, name = own.holding(run_id)
+    plain = name and Path(name).name == name and len(name.encode()) <= _LONGEST and not name.startswith(".")
+    if plain and not is_set_aside(name):  # without a look at all the others
+        for folder in (layer / "runs" / name for layer in place.layers):
             if (folder / MANIFEST).exists():
                 return Run(run_id, folder)
-    folders = run_folders(place)
+    folders = {info.id: info.folder for info in imported_runs(own)} if place != own else run_folders(place)
+    if place != own and not folders:
+        raise NotFound(f"There is no run {run_id!r}: no runs were imported, or they were removed. `sftqa import` lists bundles.")
     if not folders:
         raise NotFound(f"There is no run {run_id!r}: no run has finished here yet. Start one with `sftqa train` or in the Lab.")
     near = difflib.get_close_matches(run_id, folders, _LISTED, 0.3) or sorted(folders, reverse=True)[:_LISTED]

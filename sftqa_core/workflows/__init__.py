@@ -25,6 +25,8 @@ from sftqa_core.workflows.asking.questions import (
     known_level,
     with_right_answers,
 )
+from sftqa_core.workflows.bundles.bundle_imports import import_bundle, import_upload, imported_bundle, imported_bundles, remove_bundle
+from sftqa_core.workflows.bundles.bundle_packing import pack
 from sftqa_core.workflows.consistency_reports import Consistency, consistency, consistency_change, fact_answers, fact_consistency
 from sftqa_core.workflows.deleting import delete, deleted, find_deleted, size_on_disk, undelete
 from sftqa_core.workflows.gallery import Prepared, gallery
@@ -59,6 +61,7 @@ from sftqa_core.workflows.lookups import (
 from sftqa_core.workflows.study_reports import (
     KnownStudy,
     finished_studies,
+    known_report,
     more_seeds,
     published,
     studies,

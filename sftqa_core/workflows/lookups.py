@@ -26,6 +26,7 @@ from sftqa_core.models import catalogue, lists
 from sftqa_core.models.chat_templates import layout, require_chat_template
 from sftqa_core.progress import Reporter
 from sftqa_core.records import LevelScheme, PretrainSettings, ProbeSettings, presets
+from sftqa_core.records.result_names import bundle_of
 from sftqa_core.training import optimizers, runs
 from sftqa_core.workspace import Workspace
 
@@ -210,6 +211,9 @@ def moved_levels(run_id: str) -> tuple[int, int] | None:
     from sftqa_core.memory.profiles import levels_reader, profile_stamp
 
     run = runs.read_run(run_id)
+    if bundle_of(run_id):  # as it was counted there: the model of that name here may be another
+        told = run.manifest.get("moved_levels")
+        return (int(told[0]), int(told[1])) if told else None
     scheme = run.settings.scheme
     if not scheme.by_statements or scheme.method != "sampling":
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,8 +19,10 @@ from sftqa_core.knowledge.matching import judged_earlier
 from sftqa_core.progress import Reporter, Silent
 from sftqa_core.records import STUDIES, StudyReport, StudySettings
 from sftqa_core.records.recipes import Recipe
+from sftqa_core.records.result_names import imported_name
 from sftqa_core.records.studying import next_seeds
 from sftqa_core.studies.config import read_study, study_yaml
+from sftqa_core.workflows.bundles import bundle_studies
 from sftqa_core.workflows.lookups import bring_facts
 from sftqa_core.workspace import Workspace
 
@@ -52,11 +54,19 @@ PLANTED = (
 
 @dataclass(frozen=True)
 class KnownStudy:
-    """A study that was started here, or ships."""
+    """A study that was started here, ships, or was imported."""
 
     name: str  # of its file; tells apart
     settings: StudySettings
     shipped: bool
+    bundle: str = ""  # that it was imported with
+    whole: bool = True  # else only some of its cells were imported, and it has no report
+    packed: tuple[str, ...] = ()  # models that were imported
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Those of which there may be cells."""
+        return self.packed or self.settings.models
 
 
 def study(settings: StudySettings, reporter: Reporter | None = None) -> StudyReport:
@@ -81,7 +91,8 @@ def study_name(settings: StudySettings) -> str:
 
 
 def studies() -> list[KnownStudy]:
-    """Studies that were started here, the latest first, then those that ship by name; files that hold none are passed over."""
+    """Studies that were started here, the latest first, then those that ship by name, then imported ones; files that hold none are passed
+    over."""
     known: dict[str, KnownStudy] = {}
     workspace = Workspace.current()
     for layer in workspace.layers:
@@ -92,7 +103,16 @@ def studies() -> list[KnownStudy]:
             with contextlib.suppress(SettingsError):
                 settings = read_study(path)
                 known.setdefault(study_name(settings), KnownStudy(study_name(settings), settings, layer == workspace.shipped))
-    return list(known.values())
+    imported = [
+        KnownStudy(imported_name(bundle, study_name(settings)), settings, False, bundle, whole, models)
+        for bundle, settings, whole, models in bundle_studies.imported_studies(workspace)
+    ]
+    return [*known.values(), *imported]
+
+
+def known_report(known: KnownStudy) -> StudyReport:
+    """What is known of a study; of an imported one what was counted when it was imported."""
+    return bundle_studies.report_of(known.name) if known.bundle else study_report(known.settings)
 
 
 def study_report(settings: StudySettings) -> StudyReport:
@@ -100,25 +120,35 @@ def study_report(settings: StudySettings) -> StudyReport:
 
     The report of a finished study is kept, since counting it takes longer than a person wants to wait.
     """
-    name, rule = report_name(settings), CORRECTION + (OVER_SEEDS if STUDIES[settings.kind].recipe else OVER_FACTS)
-    if name and (kept := _kept_report(name, rule)):
+    name = report_name(settings)
+    if name and (kept := _kept_report(name, _rule(settings))):
         return kept
+    report = counted_report(settings, study_outcomes(settings))
+    if name and 0 < report.planned == report.done:
+        content = report.to_dict()
+        keep_json(Workspace.current().reports / f"{name}.json", {**content, _DIGEST: fingerprint(content)})
+    return report
+
+
+def counted_report(settings: StudySettings, outcomes: Sequence[Outcomes]) -> StudyReport:
+    """What these outcomes of a study's models say: tables, findings, and how they were decided."""
     from sftqa_core.studies.registry import find_study
 
-    outcomes, kind = study_outcomes(settings), find_study(settings.kind)
+    kind = find_study(settings.kind)
     planned, done = sum(part.planned for part in outcomes), sum(part.done for part in outcomes)
     planted = [PLANTED] if is_atlas(settings.source) else []
     unfinished = [UNFINISHED] if done < planned else []
     before = sum(part.judged_before for part in outcomes)
     earlier = [judged_earlier(f"{before:,} cells were", JUDGED_BEFORE)] if before else []
     cited = [] if (recipe := settings.recipe) is None else [cited_words(recipe)]
-    notes = (rule, *unfinished, *earlier, kind.papers, *cited, *planted, *(part.mixture for part in outcomes if part.mixture))
+    notes = (_rule(settings), *unfinished, *earlier, kind.papers, *cited, *planted, *(part.mixture for part in outcomes if part.mixture))
     tables, findings = kind.counted(settings, outcomes)
-    report = StudyReport(settings, done, planned, findings, notes, {title: _plain(table) for title, table in tables.items()})
-    if name and 0 < planned == done:
-        content = report.to_dict()
-        keep_json(Workspace.current().reports / f"{name}.json", {**content, _DIGEST: fingerprint(content)})
-    return report
+    return StudyReport(settings, done, planned, findings, notes, {title: _plain(table) for title, table in tables.items()})
+
+
+def _rule(settings: StudySettings) -> str:
+    """How its claims are decided."""
+    return CORRECTION + (OVER_SEEDS if STUDIES[settings.kind].recipe else OVER_FACTS)
 
 
 def cited_words(recipe: Recipe) -> str:

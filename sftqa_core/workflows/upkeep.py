@@ -221,6 +221,7 @@ KINDS = {
     "answers": Kind(_in("answers"), _check_folder),
     "cells": Kind(_in("cells"), _check_folder),
     "looks inside": Kind(_in("inside"), _check_folder),
+    "imports": Kind(_in("imports"), _check_folder),
     "studies": Kind(_files("studies/*.yaml"), _check_file),
     "reports": Kind(_files("reports/*.json"), _check_file),
     "downloads": Kind(_with_manifest("datasets/[!.]*"), _check_folder),
@@ -242,7 +243,11 @@ KEPT_S = 7 * _DAY_S  # unfinished work that nothing refers to is kept for so lon
 _REPORT = re.compile(r"[0-9a-f]{16}\.json")
 _KILLED = "left by a process that was killed"
 _FIRST = re.compile(r"\..+\.(json|parquet|yaml|csv)\.[a-z0-9_]{8}")  # a file half-written by the first version
-_TRIALS = ("uploads/.checking-*", "datasets/.download-*.zip")  # of a person's file, or a download, that was being looked at
+_TRIALS = (
+    "uploads/.checking-*",
+    "imports/.checking-*",
+    "datasets/.download-*.zip",
+)  # of a person's file, or a download, that was being looked at
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ REFUSED = {
     "list-bomb.parquet": "column 'object.list.element' unpacks to 100,000,000 values in 77 bytes; the most is 5,000,000 in 2,000,000,000.",
     "text-bomb.parquet": "row 1 or one of the 2,000 from it on holds a text of 100,000 bytes; the most is 2,000 characters.",
     "bomb.zip": "bomb.zip: train/P17.train.json is larger than a file of EntityQuestions may be (50,000,000 bytes each,",
-    "long-directory.zip": "long-directory.zip lists more files than a zip of facts may have. It was not opened.",
+    "long-directory.zip": "long-directory.zip lists more files than a zip may have. It was not opened.",
     "merges.yaml": f"{NO_YAML} in line 2: '<<' can't be used here, write the settings out.",
     "anchors.yaml": "StudySettings has no setting 'a'; it knows kind, models,",
     "self.yaml": "StudySettings.models: must be str, got [[[...]]].",

@@ -230,7 +230,10 @@ def workflows(
         curve = pd.DataFrame({"step": range(1, 9), "loss": [4 / step for step in range(1, 9)]})
         manifest = {"command": "sftqa train --model stand-in --n 60", "versions": {"torch": "2"}, "created": "2026-11-23T12:00:00+00:00"}
         tables = {"predictions": lambda: predictions(facts), "facts": lambda: facts, "curve": lambda: curve}
-        return SimpleNamespace(id=RUN, settings=TrainSettings(model="stand-in"), summary=summary(), manifest=manifest, cut="", **tables)
+        return SimpleNamespace(
+            id=RUN, settings=TrainSettings(model="stand-in"), summary=summary(), manifest=manifest, cut="",
+            versions=manifest["versions"], **tables,
+        )  # fmt: skip
 
     def smaller_footprint(kind: str, settings: dict) -> dict | None:
         return {"batch_size": settings["batch_size"] // 2} if settings.get("batch_size", 1) > 1 else None
@@ -281,9 +284,10 @@ def workflows(
     module.profile_stamp = lambda model, source, scheme: model
     info = SimpleNamespace(
         id=RUN, model="stand-in", source="atlas", n=60, method="full", seed=0, created="2026-11-23T12:00:00+00:00", shipped=True,
-        quantisation="", folder=_kept_weights(),
+        quantisation="", folder=_kept_weights(), bundle="",
     )  # fmt: skip
     module.runs = lambda: [info] if with_runs else []
+    module.imported_bundles = list
     module.looks = list  # nobody has looked inside a run
     module.labels, module.labels_stamp, module.deleted, module.size_on_disk = Labels, str, list, lambda thing: 12_345
     ask_standin.add(module)

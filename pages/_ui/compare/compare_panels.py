@@ -20,6 +20,7 @@ from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.records import DOMAIN_NAMES, Comparison, DomainMeans, MeanAccuracy, PairTest, TrainSettings
 from sftqa_core.records.amounts import points
 from sftqa_core.records.comparison import UNTESTED
+from sftqa_core.records.result_names import is_cell
 
 NAMED = 6  # pairs that are listed
 SHORT = {"in": "In", "out": "Out"}
@@ -46,7 +47,7 @@ def twins(comparison: Comparison) -> None:
         for run in comparison.runs:
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"**{run.label}**", width="content")
-                twin_button(run.settings, f"compare-{run.label}", "" if ":" in run.names[0] else run.names[0])
+                twin_button(run.settings, f"compare-{run.label}", "" if is_cell(run.names[0]) else run.names[0])
 
 
 def notes(comparison: Comparison) -> None:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import streamlit as st
 
 from pages._ui import address, background, panels, pickers
+from pages._ui.bundles.bundle_panel import import_button
 from pages._ui.compare import compare_reads
 from pages._ui.labels import label_reads
 from pages._ui.links import open_page
@@ -15,6 +16,7 @@ from pages._ui.wording import literal, sentence
 from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import declared
 from sftqa_core.records import ComparedRun, StudySettings, TrainSettings
+from sftqa_core.records.result_names import bundle_of, is_cell, own_name, study_and_rest
 
 MOST = 60  # references that an address holds
 EVERY_PAIR = "every-pair"
@@ -43,6 +45,7 @@ def pick_runs(stamp: str, names: list[str]) -> None:
         run_table(stamp, names, most=MOST)
         with st.container(horizontal=True, vertical_alignment="center"):
             _add_cells(stamp, names)
+            import_button()
             st.button("Pick none", icon=":material/close:", disabled=not names, on_click=address.put, kwargs={"runs": None})
 
 
@@ -55,17 +58,19 @@ def _add_cells(stamp: str, names: list[str]) -> None:
         if not known:
             st.caption("No study has been started yet.")
             return
-        titles = labelled({name: f"{study.settings.kind}: {study_title(study.settings)}" for name, study in known.items()}, "study")
+        origin = {name: f" · imported: {study.bundle}" if study.bundle else "" for name, study in known.items()}
+        titles = {name: f"{study.settings.kind}: {study_title(study.settings)}{origin[name]}" for name, study in known.items()}
+        titles = labelled(titles, "study")
         name = st.selectbox("Study", list(titles), format_func=titles.__getitem__, key="cells-study")
-        settings = known[name].settings
-        model = st.selectbox("Model", settings.models, format_func=model_name, key=f"cells-model-{name}")
-        pick_cells(settings, model, stamp, names)
+        model = st.selectbox("Model", known[name].models, format_func=model_name, key=f"cells-model-{name}")
+        pick_cells(known[name].settings, model, stamp, names, known[name].bundle)
 
 
-def pick_cells(settings: StudySettings, model: str, stamp: str, names: list[str]) -> None:
-    """Choose cells of one model, then open Compare with them beside what is picked already."""
+def pick_cells(settings: StudySettings, model: str, stamp: str, names: list[str], bundle: str = "") -> None:
+    """Choose cells of one model, of the study that was imported with `bundle` where one is named; then open Compare with them beside what
+    is picked already."""
     try:
-        cells = compare_reads.cell_names(settings, model, stamp)
+        cells = compare_reads.cell_names(settings, model, stamp, bundle)
     except SftqaError as error:
         panels.problem(str(error))
         return
@@ -75,7 +80,7 @@ def pick_cells(settings: StudySettings, model: str, stamp: str, names: list[str]
     if not kinds:
         st.caption("No run of this study has finished yet.")
         return
-    where = f"{settings.fingerprint()[:8]}-{model}"
+    where = f"{settings.fingerprint()[:8]}-{model}{bundle and f'-{bundle}'}"
     chosen = st.multiselect(
         "Settings", list(kinds), key=f"cells-{where}", placeholder="choose one or more", help="All seeds of each are added."
     )
@@ -130,21 +135,26 @@ def short_titles(names: list[str], stamp: str) -> dict[str, str]:
             title = f"{model_name(run.model)} · n = {run.n:,} · {method} · seed {run.seed} · {when}"
             titles[name] = " · ".join(filter(None, [label_reads.label_of("run", name).name, title]))
         else:
-            titles[name] = f"{model_name(run.model)} · {cell_words(run)} · cell of {name.partition(':')[0]}"
+            titles[name] = f"{model_name(run.model)} · {cell_words(run)} · {_cell_origin(name)}"
     return titles
+
+
+def _cell_origin(name: str) -> str:
+    bundle = bundle_of(name)
+    return f"cell of {own_name(study_and_rest(name)[0])}{f' · imported: {bundle}' if bundle else ''}"
 
 
 def side_title(run: ComparedRun, stamp: str) -> str:
     """One column of the comparison in a line."""
     settings, several = run.settings, len(run.seeds) > 1
     seeds = f"seeds {', '.join(map(str, run.seeds))}" if several else f"seed {settings.seed}"
-    if any(":" in name for name in run.names):
-        study = run.names[0].partition(":")[0]
+    if any(map(is_cell, run.names)):
         start = f"{model_name(settings.model)} · {source_name(settings.source)} · {cell_words(settings, seed=False)}"
-        return f"{start} · {seeds} · cell of {study}"
+        return f"{start} · {seeds} · {_cell_origin(run.names[0])}"
     shipped = bool(shown_runs(stamp).set_index("id")["shipped"].get(run.names[0], False))
     one = replace(settings, seed=0) if several else settings  # whose seed would stand for all
     same = {name: getattr(settings, name) for name in ("model", "source", "n", "method", "seed")}
-    title = run_title(SimpleNamespace(**same, settings=one, created=run.created, shipped=shipped))
+    origin = {"created": run.created, "shipped": shipped, "bundle": bundle_of(run.names[0])}
+    title = run_title(SimpleNamespace(**same, settings=one, **origin))
     title = " · ".join([*filter(None, (label_reads.label_of("run", name).name for name in run.names)), title])
     return f"{title} · {seeds}" if several else title

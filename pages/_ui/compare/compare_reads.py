@@ -35,11 +35,11 @@ def _compared(names: tuple[str, ...], reference: str | None, pool: bool, against
 
 
 @st.cache_data(show_spinner="Reading the study…", max_entries=16, ttl=600)
-def cell_names(settings: StudySettings, model: str, stamp: str) -> dict[str, TrainSettings]:
-    """A study's finished cells of one model: name -> settings."""
+def cell_names(settings: StudySettings, model: str, stamp: str, bundle: str = "") -> dict[str, TrainSettings]:
+    """A study's finished cells of one model: name -> settings. `bundle`: that the study was imported with."""
     from sftqa_core import workflows
 
-    return workflows.cell_names(settings, model)
+    return workflows.cell_names(settings, model, bundle)
 
 
 def known_settings(names: tuple[str, ...], stamp: str) -> dict[str, TrainSettings]:

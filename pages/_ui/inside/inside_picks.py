@@ -26,7 +26,7 @@ def pick(stamp: str) -> tuple[str, list[Any]]:
         named = asked in seeds and seeds[asked][0].run in [look.run for look in looks]
         numbers = ", ".join(str(look.settings.seed) for look in looks)
         titles[asked if named else looks[0].name] = f"{words_of(looks[0].settings)} · seed{'s' if len(looks) > 1 else ''} {numbers}"
-    waiting = {run.id for run in resources.runs(stamp) if run.n and run.id not in seeds}
+    waiting = {run.id for run in resources.runs(stamp) if run.n and run.id not in seeds and not run.bundle}
     titles |= {name: f"{title} · not looked at yet" for name, title in run_titles(stamp).items() if name in waiting}
     if asked not in titles:  # a cell of a study, by a link
         titles |= {

@@ -18,6 +18,7 @@ from sftqa_core.figures.curves import looks_figure, loss_figure
 from sftqa_core.figures.levels import accuracy_figure
 from sftqa_core.figures.style import FEW
 from sftqa_core.records import DOMAIN_NAMES, DomainAccuracy, RunSummary, TrainSettings
+from sftqa_core.records.result_names import bundle_of
 
 PARTS = {"all": "all test facts", "uncontested": "uncontested only", "contested": "contested only"}
 TIMES = {"select": "choosing examples", "probe": "probing", "train": "training", "eval": "answering", "all": "total"}
@@ -147,6 +148,9 @@ def made_with(run: Any) -> None:
     if command:
         st.markdown("**Command to repeat this run**")
         st.code(command if isinstance(command, str) else shlex.join(map(str, command)), language="bash", wrap_lines=True)
+    if not bundle_of(run.id):
+        st.markdown("**Command to hand it over as a bundle**, which another explorer imports")
+        st.code(f"sftqa bundle {shlex.quote(run.id)} --out run.zip", language="bash", wrap_lines=True)
     if getattr(run, "model", None) is not None:
         merge = " (--merge merges the adapter into the base model)" if run.settings.method == "lora" else ""
         st.markdown(f"**Command to export the tuned model for other tools**{merge}")
@@ -164,7 +168,7 @@ def made_with(run: Any) -> None:
         _rows("Setting", settings)
     with second:
         st.markdown("**Versions**")
-        _rows("Package", dict(run.manifest.get("versions", {})))
+        _rows("Package", dict(run.versions))
     with st.popover("Full manifest", icon=":material/data_object:"):
         manifest = {**{key: value for key, value in run.manifest.items() if key != "files"}, "settings": run.settings.to_dict()}
         st.code(json.dumps(manifest, indent=2, ensure_ascii=False, default=str), language="json", wrap_lines=True)

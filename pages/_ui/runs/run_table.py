@@ -57,8 +57,8 @@ def _shown_runs(stamp: str) -> pd.DataFrame:
         source=table["source"].map(source_name),
         method=table["method"].map(lambda method: methods.get(method, method)),
         created=[
-            "shipped" if shipped else f"{moment(when)}{', cut by its time limit' if cut else ''}"
-            for shipped, when, cut in zip(table["shipped"], table["created"], table["cut"], strict=True)
+            "shipped" if shipped else f"{f'imported: {bundle}, ' if bundle else ''}{moment(when)}{', cut by its time limit' if cut else ''}"
+            for shipped, when, cut, bundle in zip(table["shipped"], table["created"], table["cut"], table["bundle"], strict=True)
         ],
         name=[f"{PINNED} {label.name}".strip() if label.pinned else label.name for label in labels],
         tags=[list(label.tags) for label in labels],

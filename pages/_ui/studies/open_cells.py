@@ -10,15 +10,15 @@ from pages._ui.charts import Point
 from pages._ui.compare import compare_picks, compare_reads
 from sftqa_core.figures.matrices import MIX, matrix_axes
 from sftqa_core.figures.model_comparison import ranked
-from sftqa_core.records import StudySettings, TrainSettings
+from sftqa_core.records import StudyReport, TrainSettings
 
 Wanted = tuple[str, Callable[[TrainSettings], bool]]  # a model, and which of its cells
 
 
-def matrix_cell(settings: StudySettings, matrix: Any, model: str, value: str, domain: str, point: Point) -> None:
+def matrix_cell(report: StudyReport, matrix: Any, model: str, value: str, domain: str, point: Point) -> None:
     """A cell of training and test level: all seeds of that training level beside those of the natural mix (of which that is told:
     untouched), on test facts of that level."""
-    labels = settings.scheme.labels
+    labels = report.settings.scheme.labels
     trains, tests = matrix_axes(matrix, model, domain, labels, value)
     x, y = _place(point)
     if not (0 <= x < len(tests) and 0 <= y < len(trains)):  # of a figure that has been replaced
@@ -26,23 +26,21 @@ def matrix_cell(settings: StudySettings, matrix: Any, model: str, value: str, do
     train, test = trains[y], tests[x]
     beside = _untouched if train == MIX else _natural
     tuned = _natural if train == MIX else lambda run: run.levels == (labels.index(train),)
-    open_compare(settings, [(model, tuned), (model, beside)], facts=domain, level=test if test in labels else "")
+    open_compare(report, [(model, tuned), (model, beside)], facts=domain, level=test if test in labels else "")
 
 
-def model_pair(settings: StudySettings, ranks: Any, point: Point) -> None:
+def model_pair(report: StudyReport, ranks: Any, point: Point) -> None:
     """A cell of two models: all seeds of both, tuned on the same examples, fact by fact."""
     names, (x, y) = ranked(ranks), _place(point)
     if 0 <= x < len(names) and 0 <= y < len(names) and x != y:
-        open_compare(settings, [(names[y], _natural), (names[x], _natural)])
+        open_compare(report, [(names[y], _natural), (names[x], _natural)])
 
 
-def open_compare(settings: StudySettings, wanted: Sequence[Wanted], **filters: str) -> None:
+def open_compare(report: StudyReport, wanted: Sequence[Wanted], **filters: str) -> None:
     """Open Compare with the finished cells that are wanted, seeds pooled; says where there are none."""
     with panels.errors_shown():
-        kinds = [
-            [name for name, run in compare_reads.cell_names(settings, model, background.stamp()).items() if fits(run)]
-            for model, fits in wanted
-        ]
+        cells = {model: compare_reads.cell_names(report.settings, model, background.stamp(), report.bundle) for model, _ in wanted}
+        kinds = [[name for name, run in cells[model].items() if fits(run)] for model, fits in wanted]
     names = list(dict.fromkeys(name for kind in kinds for name in kind))[: compare_picks.MOST]
     if not names:
         st.toast("No run behind this has finished yet.", icon=":material/info:")

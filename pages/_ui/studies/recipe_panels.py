@@ -39,7 +39,7 @@ def pick_recipe_and_model() -> tuple[type[Recipe], str]:
     with panels.errors_shown():
         known, linked = resources.model_names(), address.value("study")
         found = sorted(background.studies(), key=lambda study: study.name != linked)  # the one that is named first, then as they come
-        studied = [study.settings for study in found if study.settings.recipe is not None]
+        studied = [study.settings for study in found if study.whole and study.settings.recipe is not None]
     if not known:
         panels.no_models()
     first, second = st.columns([2, 2])

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pages._ui import address, background, panels, pickers, resources, state
+from pages._ui.bundles.bundle_panel import origin_note
 from pages._ui.charts import Point, draw
 from pages._ui.columns import draw_table
 from pages._ui.compare import compare_picks
@@ -49,7 +50,8 @@ def study_body(
     """The same without a title, of the studies that fit; `none_yet` draws what stands in their place where there are none."""
     label_panel.notices()
     with panels.errors_shown():
-        known = {study.name: study for study in background.studies() if study.settings.kind == kind and fits(study.settings)}
+        shown = (study for study in background.studies() if study.whole and study.settings.kind == kind)
+        known = {study.name: study for study in shown if fits(study.settings)}
         if not known:
             if none_yet is None:
                 panels.empty("No study of this kind has been started yet.", "pages/lab.py", "Start one in the Lab")
@@ -57,12 +59,14 @@ def study_body(
                 none_yet()
             address.over()
         name = _pick_study(known)
-        settings = known[name].settings
-        jobs = state.watched_jobs("study", lambda job: job.settings == settings.to_dict())
+        study = known[name]
+        settings = study.settings
+        jobs = [] if study.bundle else state.watched_jobs("study", lambda job: job.settings == settings.to_dict())
         active = [job for job in jobs if job.state in background.ACTIVE]
         finished = [step.done for job in active for step in state.progress_history(job.id) if step.phase == "study"]
-        report, tables = resources.study_report(settings, f"{background.stamp()} {max(finished, default=0)}")
-    _bar(known[name], report, bool(active))
+        report, tables = resources.study_report(study, f"{background.stamp()} {max(finished, default=0)}")
+    _bar(study, report, bool(active))
+    origin_note(report.bundle)
     label_panel.note_of("study", name)
     for job in jobs:
         job_panel(job, f"study-{kind}", charts=False)
@@ -76,9 +80,11 @@ def study_body(
 
 def _pick_study(known: dict[str, Any]) -> str:
     """The name of a study: at first the newest of which every run is done. The others say how far they are."""
-    far = background.how_far({name: study.settings for name, study in known.items() if not study.shipped}, background.stamp())
+    own = {name: study.settings for name, study in known.items() if not study.shipped and not study.bundle}
+    far = background.how_far(own, background.stamp())
     told = {name: " · not finished" if count is None else f" · {count[0]:,} of {count[1]:,} runs done" for name, count in far.items()}
-    titles = {name: study_title(study.settings) + (" · shipped" if study.shipped else told.get(name, "")) for name, study in known.items()}
+    told |= {name: f" · imported: {study.bundle}" if study.bundle else " · shipped" for name, study in known.items() if name not in own}
+    titles = {name: study_title(study.settings) + told.get(name, "") for name, study in known.items()}
     whole = next((name for name in known if name not in far), None)
     first = "the newest" + (" finished one" if whole else "")
     if (wanted := address.value("study")) is not None and wanted not in known and (why := label_reads.why_gone(wanted)):
@@ -95,15 +101,16 @@ def study_tail(report: StudyReport, tables: dict[str, pd.DataFrame], model: str 
     findings(report, model)
     panels.folded("All numbers", "numbers", ":material/table:", lambda: _numbers(report.settings.kind, tables), "table")
     cells, title = f"cells-{report.settings.kind}", "Compare cells of this study"
-    panels.folded(title, cells, ":material/compare_arrows:", lambda: _compare_cells(report.settings, model))
+    panels.folded(title, cells, ":material/compare_arrows:", lambda: _compare_cells(report, model))
     panels.planted(report.settings.source)
 
 
-def _compare_cells(settings: StudySettings, model: str | None) -> None:
+def _compare_cells(report: StudyReport, model: str | None) -> None:
     """Cells of the study side by side on the page Compare, fact by fact; of one model, or of one to pick."""
     st.caption("Each cell is a run of this study. Compare shows which settings are better, where that can be told, and on which facts.")
+    settings = report.settings
     chosen = model or st.selectbox("Model", settings.models, format_func=model_name, key=f"cells-of-{settings.kind}")
-    compare_picks.pick_cells(settings, chosen, background.stamp(), [])
+    compare_picks.pick_cells(settings, chosen, background.stamp(), [], report.bundle)
 
 
 def pick_one_model(settings: StudySettings) -> str:
@@ -248,9 +255,10 @@ def _bar(study: Any, report: StudyReport, active: bool) -> None:
     settings = study.settings
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{report.done:,} of {report.planned:,} runs done**", width="content")
-        if report.done < report.planned and not active and st.button("Run the rest", icon=":material/play_arrow:"):
+        idle = not active and not report.bundle  # nothing is added to an imported study
+        if report.done < report.planned and idle and st.button("Run the rest", icon=":material/play_arrow:"):
             ask_to_start("Run the rest", settings)
-        if report.done == report.planned and not active:
+        if report.done == report.planned and idle:
             more = resources.more_seeds(settings)
             seeds = ", ".join(map(str, more.seeds[len(settings.seeds) :]))
             if st.button("Add two seeds", icon=":material/add:", help=f"Adds runs with seeds {seeds}; finished runs are kept."):

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from sftqa_core.errors import FactsError
+from sftqa_core.errors import FactsError, SftqaError
 from sftqa_core.jsonrecord import shown
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.knowledge.tables import files, layouts, rows
@@ -29,20 +29,20 @@ _NO_FACTS = ("readme", "license", "licence", "dataset_infos", "dataset_info", "d
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]]:
-    """A zip and its files, but for what macOS adds. Raises `FactsError` for what is no zip or leads out of it, also while it is read."""
-    _refuse_long_directory(path)
+def opened(path: Path, refused: type[SftqaError] = FactsError) -> Iterator[tuple[zipfile.ZipFile, list[zipfile.ZipInfo]]]:
+    """A zip and its files, but for what macOS adds. Raises `refused` for what is no zip or leads out of it, also while it is read."""
+    _refuse_long_directory(path, refused)
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
             if len(members) > MAX_MEMBERS:
-                raise FactsError(f"{path.name} holds {len(members):,} files; the most is {MAX_MEMBERS:,}. It was not opened.")
+                raise refused(f"{path.name} holds {len(members):,} files; the most is {MAX_MEMBERS:,}. It was not opened.")
             for member in members:
                 if member.filename.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", member.filename):
-                    raise FactsError(f"{path.name} holds the name {shown(member.filename)}, which leads out of the zip. It was not opened.")
+                    raise refused(f"{path.name} holds the name {shown(member.filename)}, which leads out of the zip. It was not opened.")
             yield archive, [member for member in members if not member.filename.startswith("__MACOSX/")]
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error) as error:
-        raise FactsError(f"{path.name} is not a zip that can be read ({error}). Download or pack it again.") from error
+        raise refused(f"{path.name} is not a zip that can be read ({error}). Download or pack it again.") from error
 
 
 @contextlib.contextmanager
@@ -109,11 +109,11 @@ def _splits(found: list[Path], label: str) -> dict[Path, str]:
     return splits
 
 
-def _refuse_long_directory(path: Path) -> None:
+def _refuse_long_directory(path: Path, refused: type[SftqaError]) -> None:
     """Before zipfile reads it: a list of millions of files would fill the memory. The last record of a zip states its size."""
     with path.open("rb") as handle:
         handle.seek(max(0, path.stat().st_size - _LAST_RECORD - 65_535))
         tail = handle.read()
     at = tail.rfind(b"PK\5\6")
     if 0 <= at <= len(tail) - _LAST_RECORD and int.from_bytes(tail[at + 12 : at + 16], "little") > MAX_DIRECTORY_BYTES:
-        raise FactsError(f"{path.name} lists more files than a zip of facts may have. It was not opened.")
+        raise refused(f"{path.name} lists more files than a zip may have. It was not opened.")

@@ -134,6 +134,11 @@ def _of_fact(table: pd.DataFrame, fact_id: str) -> list[dict[Any, Any]]:
 
 def refuse(model: Tested, measures: Sequence[str] = ()) -> None:
     """Raise `SettingsError` where nothing can be seen inside a tested model, or not by one of these measures."""
+    if model.bundle:
+        raise SettingsError(
+            f"{model.name} was imported, so nothing can be looked at inside it: results from elsewhere are read and compared, and no work "
+            "starts from them. Make it again here (Compare, or sftqa compare --remade), and look inside that run."
+        )
     settings = settings_again(model)
     if is_server(settings.model):
         raise SettingsError(f"{settings.model} is on a server, which gives out no weights. Look inside a model on this machine.")

@@ -28,8 +28,9 @@ _IN_SUMMARY = {"macro": "macro", "micro": "natural"}
 
 def run_list(infos: Sequence[RunInfo] | None = None) -> pd.DataFrame:
     """A row a run, newest first: id, model, source, n, levels (labels that it was tuned on; empty: any), method, recipe (its title and
-    changed settings; empty: plain tuning), seed, created, shipped, cut (what a time limit did to its training; empty: nothing),
-    size_bytes (on the disk), and ACCURACIES after tuning (null where a level has no facts, or the summary can't be read)."""
+    changed settings; empty: plain tuning), seed, created, shipped, cut (what a time limit did to its training; empty: nothing), bundle
+    (that it was imported with), size_bytes (on the disk), and ACCURACIES after tuning (null where a level has no facts, or the summary
+    can't be read)."""
     import pandas as pd
 
     infos = list_runs() if infos is None else infos
@@ -38,8 +39,9 @@ def run_list(infos: Sequence[RunInfo] | None = None) -> pd.DataFrame:
         settings = info.settings
         levels = ", ".join(settings.scheme.labels[at] for at in settings.levels or ())
         what = (info.id, info.model, info.source, info.n, levels, info.method, str(settings.recipe or ""))
-        rows.append((*what, info.seed, info.created, info.shipped, info.cut, run_bytes(info), *_accuracies_of(info)))
-    columns = ["id", "model", "source", "n", "levels", "method", "recipe", "seed", "created", "shipped", "cut", "size_bytes", *ACCURACIES]
+        rows.append((*what, info.seed, info.created, info.shipped, info.cut, info.bundle, run_bytes(info), *_accuracies_of(info)))
+    columns = ["id", "model", "source", "n", "levels", "method", "recipe", "seed", "created", "shipped", "cut", "bundle", "size_bytes"]
+    columns += ACCURACIES
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(ACCURACIES, "float64"))
 
 

@@ -2,8 +2,8 @@
 
 A run goes by its id. A cell goes by its study, model, number of examples (and training level, examples shown, or recipe with a hash of
 its settings) and seed: `amount-9203b502:atlas-llama:n60:s0`, `level-d3d1f6ed:atlas-qwen:n240-level2:s1`,
-`amount-...:atlas-llama:n0-k4:s0`, `recipe-1b0c55d2:atlas-llama:n240-repeat-5d0e:s2`. Neither holds a comma, so several of them are one
-value of an address.
+`amount-...:atlas-llama:n0-k4:s0`, `recipe-1b0c55d2:atlas-llama:n240-repeat-5d0e:s2`. What was imported goes by import:BUNDLE: and its name
+there. None holds a comma, so several of them are one value of an address.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from sftqa_core.artifacts import MANIFEST
 from sftqa_core.errors import NotFound, SftqaError
 from sftqa_core.knowledge import aliases, matching
 from sftqa_core.records import StudySettings, TrainSettings
+from sftqa_core.records.result_names import CELL, bundle_of, imported_name, is_cell, study_and_rest
 from sftqa_core.training import runs
+from sftqa_core.workflows.bundles import bundle_studies
 from sftqa_core.workflows.study_reports import studies, study_name
 from sftqa_core.workspace import Workspace
 
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from sftqa_core.studies.statistics import Outcomes
 
 _READ = (MANIFEST, "predictions.parquet", runs.LEVELS)  # of a run
-CELL = ":"  # stands in every cell's name and in no run's
 _NEAR = 5  # names in an error
 
 
@@ -59,6 +60,11 @@ class Tested:
     def words(self) -> bool:
         """Whether the answers' words are kept."""
         return not self.study
+
+    @property
+    def bundle(self) -> str:
+        """The bundle that it was imported with; empty for one's own and what ships."""
+        return bundle_of(self.name)
 
     @cached_property
     def setting(self) -> tuple[Any, ...]:
@@ -87,10 +93,6 @@ class Tested:
         return match, self.matching if versioned else matching.VERSION
 
 
-def is_cell(name: str) -> bool:
-    return CELL in name
-
-
 def tested(name: str) -> Tested:
     """The run or cell of that name. Raises `NotFound` with names that come near."""
     return tested_models([name])[0]
@@ -98,14 +100,18 @@ def tested(name: str) -> Tested:
 
 def tested_models(names: Sequence[str]) -> list[Tested]:
     """The runs and cells of these names, in their order; each study is read once."""
-    read: dict[tuple[str, str], _ModelCells] = {}
+    read: dict[tuple[str, str], ModelCells] = {}
     return [_cell(name, read) if is_cell(name) else _run(name) for name in names]
 
 
 def stamp_of(names: Sequence[str]) -> tuple[Any, ...]:
     """Changes when a run of these names is written, removed or damaged; cells are looked after by their study's stamp."""
     place = Workspace.current()
-    files = [(layer / "runs" / name / file) for name in names if not is_cell(name) for layer in place.layers for file in _READ]
+    files = []
+    for name in names:
+        where, own = place.holding(name)
+        files += [] if is_cell(name) else [layer / "runs" / own / file for layer in where.layers for file in _READ]
+        files += [where.root / MANIFEST] if bundle_of(name) else []
     return tuple((str(path), _written(path)) for path in files)
 
 
@@ -120,10 +126,10 @@ def _written(path: Path) -> tuple[int, int] | None:
 def known_settings(names: Sequence[str]) -> dict[str, TrainSettings]:
     """Settings of those of these names that are here; reads no answers, and each study once."""
     known: dict[str, TrainSettings] = {}
-    read: dict[tuple[str, str], _ModelCells] = {}
+    read: dict[tuple[str, str], ModelCells] = {}
     for name in names:
         with contextlib.suppress(SftqaError):  # a study whose model is gone, too: it can't be compared
-            known[name] = _find_cell(name, read)[1] if is_cell(name) else runs.read_run(name).settings
+            known[name] = find_cell(name, read)[1] if is_cell(name) else runs.read_run(name).settings
     return known
 
 
@@ -148,8 +154,8 @@ def _run(name: str) -> Tested:
 
 # ---- cells ----
 @dataclass(frozen=True)
-class _ModelCells:
-    """One model's part of a study."""
+class ModelCells:
+    """One model's part of a study, started here or imported."""
 
     outcomes: Outcomes
     identity: Mapping[str, Any]
@@ -172,27 +178,33 @@ def _recipe_part(study: StudySettings, run: TrainSettings) -> str:
     return f"{f'-{run.recipe.name}' if run.recipe else ''}-{replace(run, seed=0).fingerprint()[:4]}"
 
 
-def cell_names(study: StudySettings, model: str) -> dict[str, TrainSettings]:
-    """The finished cells of one of a study's models: name -> settings. Raises `ModelUnavailable`."""
-    return dict(_model_cells(study, model).runs)
+def cell_names(study: StudySettings, model: str, bundle: str = "") -> dict[str, TrainSettings]:
+    """The finished cells of one of a study's models, of the study that was imported with `bundle` where one is named: name -> settings.
+    Raises `ModelUnavailable`, `NotFound`."""
+    return dict(model_cells(study, model, bundle).runs)
 
 
-def _model_cells(study: StudySettings, model: str) -> _ModelCells:
+def model_cells(study: StudySettings, model: str, bundle: str = "") -> ModelCells:
+    """One model's part of a study that was started here or ships, or was imported with `bundle`. Raises `ModelUnavailable`, `NotFound`."""
     from sftqa_core.studies.model_study import ModelStudy
 
-    part = ModelStudy(study, model)
-    outcomes = part.outcomes()
-    return _ModelCells(outcomes, part.identity(), {cell_name(study, run): run for run in outcomes.runs})
+    if bundle:
+        imported = bundle_studies.part_of(imported_name(bundle, study_name(study)), model)
+        outcomes, identity = imported.outcomes, imported.identity
+    else:
+        part = ModelStudy(study, model)
+        outcomes, identity = part.outcomes(), part.identity()
+    return ModelCells(outcomes, identity, {imported_name(bundle, cell_name(study, run)): run for run in outcomes.runs})
 
 
-def _cell(name: str, read: dict[tuple[str, str], _ModelCells]) -> Tested:
-    cells, _ = _find_cell(name, read)
+def _cell(name: str, read: dict[tuple[str, str], ModelCells]) -> Tested:
+    cells, _ = find_cell(name, read)
     return _tested_cell(name, cells)
 
 
-def _find_cell(name: str, read: dict[tuple[str, str], _ModelCells]) -> tuple[_ModelCells, TrainSettings]:
+def find_cell(name: str, read: dict[tuple[str, str], ModelCells]) -> tuple[ModelCells, TrainSettings]:
     """The part of the study that a cell belongs to, and its settings. Raises `NotFound`, `ModelUnavailable`."""
-    head, _, rest = name.partition(CELL)
+    head, rest = study_and_rest(name)
     known = {study.name: study.settings for study in studies()}
     if head not in known:
         raise NotFound(f"There is no study {head[:80]!r} here, so no cell {name[:80]!r}. Studies: {', '.join(known) or 'none'}.")
@@ -201,7 +213,7 @@ def _find_cell(name: str, read: dict[tuple[str, str], _ModelCells]) -> tuple[_Mo
     if model is None:
         raise NotFound(f"The study {head} has no model {wanted[:80]!r}. It has {', '.join(study.models)}.")
     if (head, model) not in read:
-        read[head, model] = _model_cells(study, model)
+        read[head, model] = model_cells(study, model, bundle_of(name))
     cells = read[head, model]
     if name not in cells.runs:
         near = difflib.get_close_matches(name, cells.runs, _NEAR, 0.3) or list(cells.runs)[:_NEAR]
@@ -209,7 +221,7 @@ def _find_cell(name: str, read: dict[tuple[str, str], _ModelCells]) -> tuple[_Mo
     return cells, cells.runs[name]
 
 
-def _tested_cell(name: str, cells: _ModelCells) -> Tested:
+def _tested_cell(name: str, cells: ModelCells) -> Tested:
     outcomes, run = cells.outcomes, cells.runs[name]
     cell = outcomes.runs[run]
     untouched = next((one for one in outcomes.runs if one.n == 0 and not one.more_shots), None)
@@ -218,7 +230,7 @@ def _tested_cell(name: str, cells: _ModelCells) -> Tested:
     settings = replace(run, n=cell.n, learning_rate=cell.numbers.get("learning_rate", run.learning_rate) or run.learning_rate)
     same = cells.identity
     return Tested(
-        name, settings, facts, same["model"], same["source"], same["aliases"], cell.matching, study=name.partition(CELL)[0]
+        name, settings, facts, same["model"], same["source"], same["aliases"], cell.matching, study=study_and_rest(name)[0]
     )  # fmt: skip
 
 
