@@ -15,6 +15,7 @@ from sftqa_core.artifacts import in_words
 from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import declared
 from sftqa_core.records import Deleted, Label, Labelled
+from sftqa_core.records.result_names import bundle_of
 
 SHOWN = 20  # of what was deleted
 MOST_PROBLEMS = 3  # labels that can't be read: 'sftqa label' lists them all
@@ -23,7 +24,10 @@ _FIELDS = declared(Label)
 
 
 def label_button(thing: Labelled, where: str) -> None:
-    """A popover with the label's fields and the way to delete; `where` keeps the widgets of two places apart."""
+    """A popover with the label's fields and the way to delete; `where` keeps the widgets of two places apart. None for what was
+    imported: it goes by its bundle's name, and goes with it."""
+    if bundle_of(thing.id):
+        return
     key = f"label-{where}-{thing.id}"
     if st.session_state.pop(f"{key}-ask", False):  # the popover is closed by now: it would lie over the dialog
         show: Any = st.dialog(f"Delete this {thing.kind}?", icon=":material/delete:")(_ask)
