@@ -5,6 +5,7 @@ import inspect
 import json
 import types
 import typing
+from functools import cache
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -44,6 +45,7 @@ def fitting(hint: typing.Any) -> st.SearchStrategy:
     return plain[hint]
 
 
+@cache  # built anew for every example it would take longer than what is drawn from it
 def objects(kind: type) -> st.SearchStrategy[dict]:
     """JSON objects with all that a record needs and some of what it knows."""
     hints = typing.get_type_hints(kind)
@@ -89,8 +91,8 @@ def test_the_properties_above_meet_records_too():
     @settings(max_examples=30, phases=[Phase.generate])
     @given(st.data())
     def meet(data):
-        for kind in KINDS:
-            met[kind.__name__] |= record_or_error(kind, data.draw(objects(kind)))
+        for kind in KINDS if sum(met.values()) < 14 else ():
+            met[kind.__name__] = met[kind.__name__] or record_or_error(kind, data.draw(objects(kind)))
 
     meet()
     assert sum(met.values()) >= 14, met
