@@ -1,5 +1,6 @@
 """The real app over made-up results (standin.py), with jobs kept in memory."""
 
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -83,11 +84,12 @@ def _afresh() -> None:
 
 
 @pytest.fixture
-def page(jobs: FakeExecutor, workspace: Workspace, _afresh: None) -> Iterator[Callable[..., AppTest]]:
-    """Opens a page over the real core: `page("memory", split="dev")`. What ships is read once for all tests that make nothing besides."""
+def page(request: pytest.FixtureRequest, jobs: FakeExecutor, workspace: Workspace, _afresh: None) -> Iterator[Callable[..., AppTest]]:
+    """Opens a page over the real core: `page("memory", split="dev")`. What ships is read once for all tests that make and patch nothing."""
+    patches = "monkeypatch" in inspect.signature(request.function).parameters
 
     def made() -> bool:
-        return bool(jobs.kept) or (workspace.root.exists() and any(workspace.root.iterdir()))
+        return patches or bool(jobs.kept) or (workspace.root.exists() and any(workspace.root.iterdir()))
 
     def open_page(name: str, **query: str) -> AppTest:
         if made():
