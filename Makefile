@@ -18,7 +18,8 @@ app: .venv/.app
 test: .venv/.dev
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
-# The same with every harm its full number of times, every family of models in every test, and four times as many random examples.
+# The same with every harm its full number of times, every family of models and every combination of choices in every test, and eight times
+# as many random examples.
 test-full: .venv/.dev
 	SFTQA_TESTS=full $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 

@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from collections.abc import Sequence
+from typing import Any
 
 FULL = os.environ.get("SFTQA_TESTS") == "full"
+
+
+def spread(*choices: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """As few combinations as hold every choice: the first of each, the second of each, and so on, the shorter lists over again.
+
+    For choices that do not depend on each other. In a full run all combinations.
+    """
+    if FULL:
+        return list(itertools.product(*choices))
+    return [tuple(choice[at % len(choice)] for choice in choices) for at in range(max(map(len, choices)))]

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from sftqa_core import processes
 from tests.browser.explorers import browser, hub, many, nothing, shipped, started, visit  # noqa: F401, they are fixtures
-from tests.forking import Parents, start_anew
+from tests.forking import Parents, fork_together, start_anew
 
 gc.disable()  # until everything is imported: it would find nothing
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -54,6 +54,7 @@ def parents(made_once: Callable[..., Path]) -> Iterator[Parents]:
     made = Parents(made_once("parents", lambda folder: None), os.environ)
     if sys.platform == "linux":
         processes.start = made.start
+        fork_together(made.everything)
     yield made
     processes.start = start_anew
 

@@ -25,6 +25,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib import import_module
+from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -43,7 +44,6 @@ ANSWERING = {  # module that answers -> what it imports besides, without what re
 }
 CONSTANTS = ("CPU_S", "WALL_S", "MEMORY_BYTES")  # of a module that answers, which a test may have set
 TOGETHER = multiprocessing.get_context("forkserver")  # the standard library's own, for processes that train together
-TOGETHER.set_forkserver_preload(["sftqa_core.training.distributed", "sftqa_core.training.fine_tuning", "tests.tiny"])
 NEW_USER, NEW_NET = 0x10000000, 0x40000000
 
 Status = Callable[[float | None], int | None]  # waits so many seconds (None: for ever) for a process's exit status; None: it still runs
@@ -279,6 +279,33 @@ def _become(order: dict[str, Any], files: Sequence[int]) -> NoReturn:
 
 
 start_anew = processes.start
+
+
+def fork_together(parent: Parent) -> None:
+    """From here on the standard library's server of forks is itself forked from `parent`, and imports next to nothing."""
+    server: Any = forkserver._forkserver
+
+    def ensure_running() -> None:
+        with server._lock:
+            resource_tracker.ensure_running()
+            if server._forkserver_address is not None:
+                return
+            with socket.socket(socket.AF_UNIX) as listening:
+                address = connection.arbitrary_address("AF_UNIX")
+                listening.bind(address)
+                listening.listen()
+                needed, server._forkserver_alive_fd = os.pipe()  # closed when nobody needs it any more
+                files = [listening.fileno(), needed]
+                parent.start("tests.forking", [str(file) for file in files], os.environ, pass_fds=files)
+                os.close(needed)
+            server._forkserver_address = address
+
+    server.ensure_running = ensure_running
+
+
+def main(arguments: list[str]) -> None:
+    """That server, with the numbers of its open files."""
+    forkserver.main(*map(int, arguments), ["sftqa_core.training.distributed", "sftqa_core.training.fine_tuning", "tests.tiny"])
 
 
 def _start(module: str, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None, **how: Any) -> Any:

@@ -1,6 +1,7 @@
 """What the browser's side, the worker and a first page may load: never torch, and tables only where they are drawn.
 
-All of it runs in one process, from the lightest to the whole explorer, so that each library is imported once.
+All of it runs in one process, from the lightest to the whole explorer, so that each library is imported once. That process is cut off
+(test_offline.py): every page opens with each way out refused, and tries none.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.test_offline import cut_off, hub_home, offline  # noqa: F401 - fixtures
+
 ROOT = Path(__file__).parents[1]
 TORCH = "torch transformers peft accelerate"
+NAMES = sorted(path.stem for path in (ROOT / "pages").glob("*.py"))
 PAGES = f"""
-from pathlib import Path
+import json
 from streamlit.testing.v1 import AppTest
 app = AppTest.from_file({str(ROOT / "app.py")!r}, default_timeout=300).run()
-assert not app.exception, app.exception
-for page in sorted(Path({str(ROOT / "pages")!r}).glob("*.py")):
-    app.switch_page(f"pages/{{page.name}}").run()
-    assert not app.exception, (page, app.exception)
+found = {{}}
+for name in {NAMES}:
+    app.switch_page(f"pages/{{name}}.py").run()
+    found[name] = [element.value for element in (*app.exception, *app.error)]
+print(json.dumps(found))
 """
 OVERVIEW = """
 from pages._ui import background, panels, resources
@@ -71,11 +76,14 @@ for what, how, heavy in json.load(sys.stdin):
 """
 
 
-def test_nothing_heavy_is_loaded_where_it_is_not_needed():
-    """Each step in its turn: what it loads of the libraries that it does without is named."""
+def test_nothing_heavy_is_loaded_where_it_is_not_needed(offline):  # noqa: F811
+    """Each step in its turn: what it loads of the libraries that it does without is named. No page shows an error."""
     steps = [(what, how, f"{TORCH} {heavy}") for what, how, heavy in STEPS]
     command = [sys.executable, "-c", SCRIPT]
-    done = subprocess.run(command, input=json.dumps(steps), capture_output=True, text=True, cwd=ROOT, check=False)
+    how = {"capture_output": True, "text": True, "cwd": ROOT, "env": offline.environment, "check": False}
+    done = subprocess.run(command, input=json.dumps(steps), **how)
     assert done.returncode == 0, done.stderr[-3000:]
     loaded = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     assert loaded == [{what: []} for what, _, _ in STEPS]
+    assert json.loads(done.stdout.splitlines()[-1]) == {page: [] for page in NAMES}
+    assert offline.tried == []

@@ -1,4 +1,7 @@
-"""What works where a library is not installed: a process in which importing it fails stands in for such a machine."""
+"""What works where a library is not installed: a process in which importing it fails stands in for such a machine.
+
+Probing and training without the browser's libraries and packages for GPUs: test_offline.py.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-OF_THE_BROWSER = ("streamlit", "plotly", "datasets")
-ONLY_ON_GPUS = ("bitsandbytes", "triton", "flash_attn", "xformers", "cupy", "pynvml", "nvidia", "apex", "deepspeed")
 BLOCKED = "import sys\nfor name in {names!r}: sys.modules[name] = None\n"
 
 
@@ -19,24 +20,6 @@ def run_without(names: tuple[str, ...], script: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
-
-
-def test_probing_and_training_need_neither_browser_libraries_nor_packages_for_gpus():
-    """Where each such import fails, facts are probed, and runs are trained, with full fine-tuning and with LoRA, and evaluated."""
-    script = """
-import json
-from sftqa_core import workflows
-from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, TrainSettings
-few = LevelScheme(sampling=SamplerSettings(samples=1, max_new_tokens=4))
-probed = workflows.probe(ProbeSettings("atlas-llama", limit=3, scheme=few, device="cpu"))
-runs = [
-    workflows.train(TrainSettings("atlas-llama", n=4, method=method, test_limit=1, scheme=few, shots=1, save_model=False, device="cpu"))
-    for method in ("full", "lora")
-]
-print(json.dumps([probed.facts, probed.facts_per_s > 0, *([run.n, run.after["in"].natural_n] for run in runs)]))
-"""
-    printed = run_without((*OF_THE_BROWSER, *ONLY_ON_GPUS), script)
-    assert json.loads(printed.splitlines()[-1]) == [3, True, [4, 10], [4, 10]]
 
 
 def test_the_explorer_shows_shipped_results_without_torch():

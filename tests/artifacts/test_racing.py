@@ -9,10 +9,11 @@ import pytest
 from sftqa_core.artifacts import read_kept
 from sftqa_core.studies.cells import Cells
 from sftqa_core.workspace import Workspace
+from tests.amount import FULL
 from tests.forking import Forked, Parents
 from tests.studies.test_cells import IDS, RUN, TABLE
 
-WRITERS, WRITES = 6, 15
+WRITERS, WRITES = 6, 15 if FULL else 5
 
 
 def race(parents: Parents, what: str, target: Path, mode: str = "exchange", writes: int = WRITES) -> list[Forked]:

@@ -9,12 +9,12 @@ from tests.browser.serving import PAGE_MS
 pytestmark = pytest.mark.browser
 
 
-def test_back_takes_as_many_steps_as_were_taken(explorer, browser):
+def test_back_takes_as_many_steps_as_were_taken(shipped, browser):
     """Results settles on the newest run, and a cell of a study opens Compare with parameters: one press of Back leaves either."""
     from playwright.sync_api import expect
 
     page = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
-    page.goto(explorer)
+    page.goto(shipped)
     page.get_by_role("link", name="Results", exact=True).click(timeout=PAGE_MS)
     expect(page).to_have_url(re.compile(r"results\?run="))
     page.get_by_role("link", name="Which data?", exact=True).first.click()
@@ -30,4 +30,4 @@ def test_back_takes_as_many_steps_as_were_taken(explorer, browser):
     page.go_back()
     expect(page).to_have_url(re.compile(r"results\?run="))
     page.go_back()
-    expect(page).to_have_url(re.compile(rf"^{explorer}/?$"))
+    expect(page).to_have_url(re.compile(rf"^{shipped}/?$"))

@@ -8,6 +8,7 @@ from sftqa_core.engine import decoder
 from sftqa_core.engine.candidate_scores import Asked, CandidateScores, block_count
 from sftqa_core.errors import ModelUnavailable, Stopped
 from sftqa_core.progress import Phase, Recorder, Silent
+from tests.amount import spread
 from tests.tiny import tiny_loaded
 
 ITEMS = [
@@ -30,8 +31,7 @@ def plain(loaded, item):
     return means, np.stack(states)
 
 
-@pytest.mark.parametrize("packed", [True, False])
-@pytest.mark.parametrize("layers", [(), (1,), (1, 2)])
+@pytest.mark.parametrize(("layers", "packed"), spread([(1,), (1, 2), ()], [True, False]))
 def test_scores_and_states_are_those_of_plain_passes(monkeypatch, packed, layers):
     """Means over tokens of log P and hidden states come out as in a loop over texts, whatever is read together."""
     loaded = tiny_loaded(seed=2)

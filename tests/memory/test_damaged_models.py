@@ -14,6 +14,7 @@ from sftqa_core.knowledge.aliases import Aliases
 from sftqa_core.memory.probing import probe_facts
 from sftqa_core.models.loading import encode_prompts
 from sftqa_core.records import LevelScheme, ProbeSettings, PromptFormat, SamplerSettings, TrainSettings
+from tests.amount import spread
 from tests.memory.memory_world import source_of
 
 NONE = Aliases()
@@ -49,11 +50,13 @@ def broken(named, monkeypatch):
     return breaking
 
 
-@pytest.mark.parametrize(("token", "value"), [(None, math.nan), (5, math.nan), (5, math.inf), (None, -math.inf)])
-@pytest.mark.parametrize("asked", ["sampling", "adaptive", "likelihood", "generate"])
-def test_logits_that_are_no_numbers_end_every_probe_with_the_models_name(broken, workspace, monkeypatch, token, value, asked):
+HARMS = [(None, math.nan), (5, math.nan), (5, math.inf), (None, -math.inf)]
+
+
+@pytest.mark.parametrize(("harm", "asked"), spread(HARMS, ["sampling", "adaptive", "likelihood", "generate"]))
+def test_logits_that_are_no_numbers_end_every_probe_with_the_models_name(broken, workspace, monkeypatch, harm, asked):
     """All of them NaN, one of them, one infinite, all impossible: nothing is measured, nothing is kept."""
-    loaded = broken(token, value)
+    loaded = broken(*harm)
     monkeypatch.setitem(decoder._checked, loaded.model, asked != "generate")
     source = source_of(4)
     wanted = settings("sampling", "generate") if asked == "generate" else settings(asked)
@@ -62,11 +65,10 @@ def test_logits_that_are_no_numbers_end_every_probe_with_the_models_name(broken,
     assert not list(workspace.root.rglob("*.parquet"))
 
 
-@pytest.mark.parametrize(("token", "value"), [(None, math.nan), (5, math.nan), (5, math.inf)])
-@pytest.mark.parametrize("packed", [True, False])
-def test_logits_that_are_no_numbers_end_an_evaluation_with_the_models_name(broken, monkeypatch, token, value, packed):
+@pytest.mark.parametrize(("harm", "packed"), spread(HARMS[:3], [True, False]))
+def test_logits_that_are_no_numbers_end_an_evaluation_with_the_models_name(broken, monkeypatch, harm, packed):
     """Greedy answers, packed or by `generate`: no accuracy of 0, but an error."""
-    loaded = broken(token, value)
+    loaded = broken(*harm)
     monkeypatch.setitem(decoder._checked, loaded.model, packed)
     with pytest.raises(ModelUnavailable, match=r"^owner/broken: The model's logits are not numbers"):
         predict(loaded, source_of(3).facts, TrainSettings("owner/broken", shots=0))

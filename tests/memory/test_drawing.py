@@ -9,6 +9,7 @@ from sftqa_core.engine import drawing
 from sftqa_core.engine.drawing import draw_tokens
 from sftqa_core.engine.randomness import GREEDY
 from sftqa_core.errors import ModelUnavailable
+from tests.amount import spread
 
 
 @pytest.fixture
@@ -25,9 +26,7 @@ def row_by_row(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize("words", [8192, 8193, 50_257])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("temperature", [0.3, 1.0])
+@pytest.mark.parametrize(("words", "dtype", "temperature"), spread([8192, 8193, 50_257], [torch.float32, torch.bfloat16], [0.3, 1.0]))
 def test_blocks_draw_what_the_definition_draws(words, dtype, temperature, row_by_row):
     """Peaked and flat rows, rows with tokens that can't be drawn, numbers at both ends, and greedy ones; few rows are drawn twice."""
     generator = torch.Generator().manual_seed(words)

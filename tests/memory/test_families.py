@@ -45,6 +45,7 @@ from tests.memory.family_models import (
 SOME = list(FAMILIES) if FULL else ["llama", "mistral-window", "bloom-alibi"]  # whole attention, a window, not packed
 SHIPPED_FACTS = 12 if FULL else 4
 STARTS = {"start token": (0,), "no start token": ()}
+FAMILY_STARTS = [(name, start) for name in FAMILIES for start in STARTS if start == "start token" or name in SOME]
 TABLE_OF_T = {4: 3.182, 12: 2.201}  # number of facts -> Student's t, 97.5%, one degree of freedom less
 
 
@@ -79,7 +80,7 @@ def family(request):
 
 
 class TestFamily:
-    """What holds for every family."""
+    """What holds for every family; what does not depend on how a family attends is tried on some, in a full run on all."""
 
     def test_packs_tells_whether_packed_logits_are_the_models_own(self, family):
         """Packed logits are plain ones while prompts come and go and rows split, wait and stop, or `packs` says no."""
@@ -94,7 +95,7 @@ class TestFamily:
         assert family.loaded.model.config._attn_implementation == own
         assert torch.equal(plain_logits(family.loaded, texts[:1]), before)
 
-    @pytest.mark.parametrize("start", STARTS)
+    @pytest.mark.parametrize(("family", "start"), FAMILY_STARTS, indirect=["family"])
     def test_both_samplers_draw_the_same(self, family, start):
         """Completions are those of `generate`, each difference a near-tie; rows end in all three ways and share prefixes."""
         prompts = prompts_of(family.loaded, STARTS[start])
@@ -107,6 +108,7 @@ class TestFamily:
         if family.packs:
             assert sampler.model.tokens < 0.9 * sum(row.count * row.tokens for row in rows)
 
+    @pytest.mark.parametrize("family", SOME, indirect=True)
     def test_top_k_and_greedy_draws_are_generates(self, family):
         """With a k and the greedy completion beside the samples, both samplers draw the same again."""
         settings = replace(SETTINGS, samples=6, top_k=4, greedy=True)
@@ -115,6 +117,7 @@ class TestFamily:
         assert agreement(rows, slow) >= 0.98
         assert {row.template < 0 for row in rows} == {True, False}
 
+    @pytest.mark.parametrize("family", SOME, indirect=True)
     def test_plain_passes_draw_the_same(self, family):
         """Whole texts through the model at every step, with the same numbers, end as the completions do."""
         counted = outcomes(family.drawn["start token"])
@@ -124,7 +127,7 @@ class TestFamily:
             assert firm.total() >= 0.9 * SETTINGS.samples
             assert firm <= counted[prompt.fact_id, prompt.template]
 
-    @pytest.mark.parametrize("start", STARTS)
+    @pytest.mark.parametrize(("family", "start"), FAMILY_STARTS, indirect=["family"])
     def test_greedy_is_generates(self, family, start, monkeypatch):
         """Greedy tokens, their number and the text are those of `generate`, prompt by prompt."""
         prompts = prompts_of(family.loaded, STARTS[start])[1:9]

@@ -12,6 +12,7 @@ from sftqa_core.engine.greedy import greedy
 from sftqa_core.engine.packed import PackedModel
 from sftqa_core.engine.sampling import make_sampler
 from sftqa_core.errors import OutOfMemory
+from tests.amount import spread
 from tests.memory.family_models import SETTINGS, build, chosen, prompts_of, rows_of, untraced
 
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB"
@@ -79,25 +80,23 @@ def test_full_memory_goes_on_with_fewer(windowed, whole, most, monkeypatch):
 MOMENTS = (1, 3, 8, 2 * SETTINGS.max_new_tokens + 1)  # calls; the last one late on the way
 
 
-@pytest.mark.parametrize("call", MOMENTS)
-@pytest.mark.parametrize(("owner", "name"), [(PackedModel, "read"), (segments, "attention"), (drawing, "draw_tokens")])
-def test_full_memory_at_any_moment_loses_no_completion(windowed, whole, owner, name, call, monkeypatch):
+@pytest.mark.parametrize(("where", "call"), spread([(PackedModel, "read"), (segments, "attention"), (drawing, "draw_tokens")], MOMENTS))
+def test_full_memory_at_any_moment_loses_no_completion(windowed, whole, where, call, monkeypatch):
     """Memory that is full once, in a layer, after a pass or while drawing, costs no prompt and doubles none."""
     prompts = prompts_of(windowed)
-    told = full_once(monkeypatch, owner, name, call)
+    told = full_once(monkeypatch, *where, call)
     rows = rows_of(make_sampler("shared", windowed, 6), prompts)
     assert told.times == 1
     assert sum(row.count for row in rows) == SETTINGS.samples * len(prompts)
     assert untraced(windowed, prompts, SETTINGS, rows, whole) == []
 
 
-@pytest.mark.parametrize("call", MOMENTS)
-@pytest.mark.parametrize(("owner", "name"), [(PackedModel, "read"), (greedy_module, "most_probable")])
-def test_full_memory_at_any_moment_loses_no_answer(windowed, owner, name, call, monkeypatch):
+@pytest.mark.parametrize(("where", "call"), spread([(PackedModel, "read"), (greedy_module, "most_probable")], MOMENTS))
+def test_full_memory_at_any_moment_loses_no_answer(windowed, where, call, monkeypatch):
     """Greedy answers are the same when memory was full once on the way."""
     prompts = prompts_of(windowed)
     want = chosen(windowed, prompts, monkeypatch)
-    told = full_once(monkeypatch, owner, name, call)
+    told = full_once(monkeypatch, *where, call)
     assert chosen(windowed, prompts, monkeypatch, batch_size=6) == want
     assert told.times == 1
 

@@ -18,6 +18,7 @@ from sftqa_core.engine.sampling import FakeSampler, Prompt, SharedPrefixSampler,
 from sftqa_core.errors import ModelUnavailable, OutOfMemory, SettingsError, Stopped
 from sftqa_core.knowledge.matching import Matcher, exact_answers
 from sftqa_core.records import SamplerSettings
+from tests.amount import spread
 
 SETTINGS = SamplerSettings(samples=10, temperature=1.0, max_new_tokens=12, seed=3)
 
@@ -262,8 +263,7 @@ def test_a_greedy_draw_takes_the_first_of_the_largest_logits():
     assert draw_tokens(logits, 10.0, uniform, 2).tolist() == [[1, 2, 1]]
 
 
-@pytest.mark.parametrize("top_k", [None, 1, 3, 40, 10_000])
-@pytest.mark.parametrize("rule", ["tokens", "exact"])
+@pytest.mark.parametrize(("top_k", "rule"), spread([None, 1, 3, 40, 10_000], ["tokens", "exact"]))
 def test_top_k_and_greedy_draw_what_generate_draws(tiny, top_k, rule):
     """Both samplers give the same rows with any k, greedy ones among them, by either way of matching; the greedy row is `greedy`'s."""
     settings = replace(SETTINGS, samples=6, top_k=top_k, greedy=True, seed=2)

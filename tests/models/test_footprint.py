@@ -12,6 +12,7 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.footprint import NF4, Shape, TuningStep, answering, coarse, decoding, prompts_at_once, tuning, weight_bytes
 from sftqa_core.models.model_files import ModelFolder
+from tests.amount import spread
 
 LLAMA = {
     "model_type": "llama", "hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 2,
@@ -74,8 +75,7 @@ def test_a_gpu_holds_the_base_in_half_and_steps_with_all_roots_at_once():
 
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # peft reads a deprecated name
-@pytest.mark.parametrize("method", ["full", "lora"])
-@pytest.mark.parametrize("kind", ["llama", "qwen2", "gpt_neox"])
+@pytest.mark.parametrize(("kind", "method"), spread(["llama", "qwen2", "gpt_neox"], ["full", "lora"]))
 def test_activations_are_what_autograd_keeps(kind: str, method: str):
     """On a small model, what a forward pass saves for the backward one is within 5% of the formula, without its holes."""
     import torch
@@ -180,9 +180,11 @@ def test_lora_on_4_bits_saves_the_matrices_and_holds_one_of_them_widened():
         tuning(whole.in_4_bits(), "cuda", TuningStep("full", 8, 8, 32))
 
 
-@pytest.mark.parametrize("name", ["atlas-llama", "atlas-qwen", "atlas-neox"])
-@pytest.mark.parametrize(("length", "rows", "new"), [(24, 10, 32), (90, 1, 16), (400, 10, 100), (20_000, 1, 1)])
-def test_as_many_prompts_are_foretold_as_the_probe_takes(name, length, rows, new, monkeypatch):
+PROMPTS = [(24, 10, 32), (90, 1, 16), (400, 10, 100), (20_000, 1, 1)]  # length, rows, new tokens
+
+
+@pytest.mark.parametrize(("name", "prompts"), spread(["atlas-llama", "atlas-qwen", "atlas-neox"], PROMPTS))
+def test_as_many_prompts_are_foretold_as_the_probe_takes(name, prompts, monkeypatch):
     """One rule decides for both, by the widths of the configuration or of the loaded model: with much RAM free, and with little."""
     from sftqa_core.engine import capacity
     from sftqa_core.models.loading import load_model
@@ -192,4 +194,4 @@ def test_as_many_prompts_are_foretold_as_the_probe_takes(name, length, rows, new
     loaded = load_model(find_model(name), "cpu")
     for free in (10**11, 10**8):
         monkeypatch.setattr(capacity, "_free_bytes", lambda device, gpus, free=free: free)
-        assert prompts_at_once(known, "cpu", length, rows, new, free) == capacity.at_once(loaded, length, rows, new)
+        assert prompts_at_once(known, "cpu", *prompts, free) == capacity.at_once(loaded, *prompts)

@@ -1,5 +1,6 @@
 """The real app over made-up results (standin.py), with jobs kept in memory."""
 
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -10,7 +11,7 @@ import pytest
 import streamlit as st
 from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.pages_manager import PagesManager
-from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1 import AppTest, local_script_runner
 from streamlit.util import calc_hash
 
 import pages._ui  # noqa: F401 - else the first page of a process starts over, without its address
@@ -18,11 +19,23 @@ import sftqa_core
 from sftqa_core.jobs import use_executor
 from sftqa_core.jobs.executor import FakeExecutor
 from sftqa_core.records import STUDIES
+from sftqa_core.workspace import Workspace
 from tests.pages import standin
 
 ROOT = Path(__file__).parents[2]
 # Every AppTest would read the metadata of every installed package again: half of what a page takes.
 manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
+_give_up = local_script_runner.require_widgets_deltas
+
+
+def _wait(runner: Any, timeout: float = 3) -> None:
+    """Until the page's script is over: asked every millisecond, as AppTest does, it would have to share its core with the asking."""
+    runner._script_thread.join(timeout)
+    if not runner.script_stopped():
+        _give_up(runner, 0)
+
+
+local_script_runner.require_widgets_deltas = _wait
 
 
 @pytest.fixture
@@ -62,6 +75,36 @@ def explorer(monkeypatch, tmp_path, jobs) -> Iterator[Callable[..., AppTest]]:
 
     yield open_page
     forget()
+
+
+@pytest.fixture(scope="module")
+def _afresh() -> None:
+    """What other files' pages have kept is gone."""
+    forget()
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, jobs: FakeExecutor, workspace: Workspace, _afresh: None) -> Iterator[Callable[..., AppTest]]:
+    """Opens a page over the real core: `page("memory", split="dev")`. What ships is read once for all tests that make and patch nothing."""
+    patches = "monkeypatch" in inspect.signature(request.function).parameters
+
+    def made() -> bool:
+        return patches or bool(jobs.kept) or (workspace.root.exists() and any(workspace.root.iterdir()))
+
+    def open_page(name: str, **query: str) -> AppTest:
+        if made():
+            forget()
+        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120)
+        at(app, name)
+        for key, value in query.items():
+            app.query_params[key] = value
+        app.run()
+        assert not app.exception, app.exception
+        return app
+
+    yield open_page
+    if made():
+        forget()
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,6 @@ import pytest
 from sftqa_core.records import TrainSettings
 from tests.made_runs import facts_of, made_run
 from tests.pages.conftest import words
-from tests.pages.test_study_pages import page  # noqa: F401 - what ships, as it is
 
 EVEN = [at % 2 == 0 for at in range(240)]
 MORE = [at % 2 == 0 or at % 3 == 0 for at in range(240)]
@@ -144,7 +143,7 @@ def test_seeds_are_pooled_on_request(compare, workspace):
     assert "seeds 0, 1" in plain(app)
 
 
-def test_what_was_not_kept_is_made_again(page, jobs):  # noqa: F811
+def test_what_was_not_kept_is_made_again(page, jobs):
     """A cell's settings become one background run that keeps its weights; a second click starts no other."""
     app = page("compare", runs=f"{CELL}:n60:s1", unfolded="remake")
     assert not app.exception
@@ -167,7 +166,7 @@ def test_what_was_made_again_is_checked_and_can_take_its_place(compare, two, tmp
     assert app.query_params["runs"] == "again,two"
 
 
-def test_a_study_opens_compare_with_its_cells(page):  # noqa: F811
+def test_a_study_opens_compare_with_its_cells(page):
     """Cells are picked by what they were tuned on; all seeds of it go along."""
     app = page("how_much_data", unfolded="cells-amount")
     assert not app.exception

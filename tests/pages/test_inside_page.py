@@ -8,7 +8,6 @@ from sftqa_core.jobs import current_executor
 from sftqa_core.records import InsideSettings
 from tests.made_runs import made_run
 from tests.pages.conftest import words
-from tests.pages.test_study_pages import page  # noqa: F401 - what ships, as it is
 
 CELL = "amount-9203b502:atlas-llama"
 CHAPTERS = {
@@ -27,7 +26,7 @@ def test_without_runs_the_page_says_where_to_start(explorer):
     assert "No run has finished yet" in plain(app)
 
 
-def test_what_ships_is_shown_for_all_seeds(page):  # noqa: F811
+def test_what_ships_is_shown_for_all_seeds(page):
     """All seeds of the setting that a link to one of them names; where the models came from; the command."""
     app = page("inside", run=f"{CELL}:n1920:s1")
     assert [box.value for box in app.selectbox if box.label == "Run"] == [f"{CELL}:n1920:s1"]
@@ -43,7 +42,7 @@ def test_what_ships_is_shown_for_all_seeds(page):  # noqa: F811
 
 
 @pytest.mark.parametrize("chapter", list(CHAPTERS)[1:])  # the first is shown without being picked
-def test_each_measure_is_a_chapter(page, chapter):  # noqa: F811
+def test_each_measure_is_a_chapter(page, chapter):
     """Only the one that is picked is drawn: its question, what came out with one sentence on intervals, what cannot be told in one fold,
     its charts, and a fold that has one name in all chapters."""
     app = page("inside", run=f"{CELL}:n60:s0", chapter=chapter)
@@ -56,7 +55,7 @@ def test_each_measure_is_a_chapter(page, chapter):  # noqa: F811
     assert len(app.get("plotly_chart")) >= 4
 
 
-def test_chapters_lead_from_one_to_the_next(page):  # noqa: F811
+def test_chapters_lead_from_one_to_the_next(page):
     """Each ends with the next one's question, a link that keeps the run; the last one leads nowhere."""
     app = page("inside", run=f"{CELL}:n60:s0", chapter="knowledge")
     (link,) = [button for button in app.button if button.key == "link-inside-next"]
@@ -68,7 +67,7 @@ def test_chapters_lead_from_one_to_the_next(page):  # noqa: F811
     assert not [button for button in app.button if button.key == "link-inside-next"]
 
 
-def test_a_cell_that_nobody_looked_at_is_looked_at_by_a_job(page):  # noqa: F811
+def test_a_cell_that_nobody_looked_at_is_looked_at_by_a_job(page):
     """Its cost stands before; the button queues exactly what was picked."""
     app = page("inside", run=f"{CELL}:n240:s0", measures="drift,knowledge")
     assert "Everything below" not in plain(app)
@@ -80,7 +79,7 @@ def test_a_cell_that_nobody_looked_at_is_looked_at_by_a_job(page):  # noqa: F811
     assert "Look inside atlas-llama tuned on 240 examples of atlas · drift and knowledge\n" in plain(app)
 
 
-def test_what_cannot_be_looked_at_says_why(page, workspace):  # noqa: F811
+def test_what_cannot_be_looked_at_says_why(page, workspace):
     """In the core's own words, and no button."""
     made_run("served", [True] * 80, model="http://127.0.0.1:8000/v1#m")
     app = page("inside", run="served")
@@ -88,14 +87,14 @@ def test_what_cannot_be_looked_at_says_why(page, workspace):  # noqa: F811
     assert not [button for button in app.button if button.key == "inside-start"]
 
 
-def test_a_link_to_what_is_not_here_says_so(page):  # noqa: F811
+def test_a_link_to_what_is_not_here_says_so(page):
     """The first look is shown instead; markup in the name is text."""
     app = page("inside", run="<b>x</b>:y")
     assert "There is no run '<b>x</b>:y' here" in plain(app)
     assert not app.exception
 
 
-def test_compare_says_what_changed_inside(page):  # noqa: F811
+def test_compare_says_what_changed_inside(page):
     """A line a run and domain where all of its seeds were looked at; a link for each."""
     app = page("compare", runs=f"{CELL}:n60:s0,{CELL}:n240:s0", unfolded="inside")
     tables = [table.value for table in app.dataframe if "known" in table.value]
@@ -106,7 +105,7 @@ def test_compare_says_what_changed_inside(page):  # noqa: F811
     assert table["moved"].str.fullmatch(r"[+-]?\d+\.\d \([+-]?\d+\.\d to [+-]?\d+\.\d\)").all()
 
 
-def test_a_facts_page_has_a_line_for_every_look(page):  # noqa: F811
+def test_a_facts_page_has_a_line_for_every_look(page):
     """Answered before and after, how far it moved, whether the right answer ranks first."""
     from tests.journeys.conftest import shipped_fact
 

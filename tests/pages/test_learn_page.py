@@ -16,7 +16,6 @@ from sftqa_core.jobs.ask_service import FakeAskService
 from sftqa_core.jobs.local import LocalExecutor
 from sftqa_core.records import PAPER, TrainSettings
 from tests.pages.conftest import words
-from tests.pages.test_study_pages import page  # noqa: F401 - what ships, as it is
 
 CLASS = 20  # visitors
 
@@ -40,7 +39,7 @@ def step_of(app: AppTest) -> str:
 
 
 # ---- the frame ----
-def test_the_address_names_the_step_and_the_buttons_walk_through_it(page):  # noqa: F811
+def test_the_address_names_the_step_and_the_buttons_walk_through_it(page):
     """Next and back write it; the first step needs no name; there is no way before the first nor behind the last."""
     app = page("learn", step="3")
     assert step_of(app) == "How many examples does it take until it answers?"
@@ -54,14 +53,14 @@ def test_the_address_names_the_step_and_the_buttons_walk_through_it(page):  # no
 
 
 @pytest.mark.parametrize("presenting", [{}, {"present": "1"}], ids=["page", "presenter"])
-def test_a_step_that_is_not_there_is_said(page, presenting):  # noqa: F811
+def test_a_step_that_is_not_there_is_said(page, presenting):
     """The first is shown; markup in the address is text."""
     app = page("learn", step="<b>9</b>", **presenting)
     assert "There is no step '<b>9</b>' here; showing" in plain(app)
     assert step_of(app).startswith("You ask a model")
 
 
-def test_presenter_mode_shows_nothing_but_the_step_and_has_keys(page):  # noqa: F811
+def test_presenter_mode_shows_nothing_but_the_step_and_has_keys(page):
     """No title, no row of steps, no teacher's notes; arrows and Escape are the buttons' own keys; the way out keeps the step."""
     app = page("learn", step="2", present="1")
     assert [title.value for title in app.title] == ["How well does it know this fact?"]
@@ -75,7 +74,7 @@ def test_presenter_mode_shows_nothing_but_the_step_and_has_keys(page):  # noqa: 
     assert app.button(key="learn-next").proto.shortcut == ""  # a key that turns the page would be one that scrolls it
 
 
-def test_each_step_has_its_method_and_a_teachers_note(page):  # noqa: F811
+def test_each_step_has_its_method_and_a_teachers_note(page):
     """Folded; drawn when they are opened, with something to ask the class."""
     app = page("learn", step="6", unfolded="why-6,teach-6")
     folds = [fold.label for fold in app.expander]
@@ -94,7 +93,7 @@ def test_without_a_model_the_page_says_where_to_get_one(explorer):
 
 
 # ---- the steps ----
-def test_the_first_step_asks_only_when_asked(page):  # noqa: F811
+def test_the_first_step_asks_only_when_asked(page):
     """Three questions of three levels; the button asks the base model the one that is picked; the share comes after a guess."""
     with use_ask_service(FakeAskService()) as service:
         app = page("learn")
@@ -113,7 +112,7 @@ def test_the_first_step_asks_only_when_asked(page):  # noqa: F811
     assert "Not what you guessed" in plain(app)
 
 
-def test_a_level_is_revealed_after_the_guess_and_guesses_are_counted(page):  # noqa: F811
+def test_a_level_is_revealed_after_the_guess_and_guesses_are_counted(page):
     """210 completions with their answers; the score has its interval, and few guesses tell nothing."""
     ids = workflows.quiz(workflows.profile("atlas-llama", "atlas", "test", "in", PAPER), 20)
     rows = workflows.profile("atlas-llama", "atlas", "test", "in", PAPER).table.set_index("fact_id").loc[ids]
@@ -142,12 +141,12 @@ def test_a_score_is_told_from_blind_guessing_by_its_interval(right, made, words)
 
 
 @pytest.mark.parametrize("wanted", ["0", "21", "x", "٣", "99999999999"])
-def test_a_round_that_is_not_there_is_the_first(page, wanted):  # noqa: F811
+def test_a_round_that_is_not_there_is_the_first(page, wanted):
     """Whatever the address says."""
     assert "fact 1 of 20" in plain(page("learn", step="2", round=wanted))
 
 
-def test_results_that_are_there_are_shown_at_once_but_after_the_guess(page, jobs):  # noqa: F811
+def test_results_that_are_there_are_shown_at_once_but_after_the_guess(page, jobs):
     """60 ships: nobody has to train it. Two are missing, so nothing is said of the guess but what is known."""
     app = page("learn", step="3")
     assert "37.6%" not in words(app)
@@ -162,7 +161,7 @@ def test_results_that_are_there_are_shown_at_once_but_after_the_guess(page, jobs
     assert jobs.jobs() == []
 
 
-def test_visitors_who_press_the_same_button_get_one_job(page, jobs):  # noqa: F811
+def test_visitors_who_press_the_same_button_get_one_job(page, jobs):
     """Each has a page from before the first press; all see the progress of the one job, whose settings are those of the Lab's own form."""
     visitors = [press(page("learn", step="3"), "guess-examples-60") for _ in range(3)]
     for visitor in visitors:
@@ -192,7 +191,7 @@ def test_a_class_that_presses_at_the_same_moment_gets_one_job(workspace):
         assert [job.settings["n"] for job in executor.jobs()] == [240]
 
 
-def test_a_press_after_the_run_was_finished_by_others_starts_nothing(page, jobs, monkeypatch):  # noqa: F811
+def test_a_press_after_the_run_was_finished_by_others_starts_nothing(page, jobs, monkeypatch):
     """The page is from before: the button looks once more."""
     app = press(page("learn", step="3"), "guess-examples-60")
     monkeypatch.setattr(learn_reads, "finished_now", lambda n: "somebody's run")
@@ -200,7 +199,7 @@ def test_a_press_after_the_run_was_finished_by_others_starts_nothing(page, jobs,
     assert jobs.jobs() == []
 
 
-def test_a_run_that_failed_says_why_and_can_be_tried_again(page, jobs):  # noqa: F811
+def test_a_run_that_failed_says_why_and_can_be_tried_again(page, jobs):
     """In the words of its job."""
     app = press(page("learn", step="3"), "guess-examples-60")
     press(app, "learn-train-10")
@@ -212,7 +211,7 @@ def test_a_run_that_failed_says_why_and_can_be_tried_again(page, jobs):  # noqa:
     assert jobs.status(job.id).state == "queued"
 
 
-def test_unknown_facts_are_predicted_then_shown(page):  # noqa: F811
+def test_unknown_facts_are_predicted_then_shown(page):
     """The shipped study: 240 examples of L0 instead of L4, three seeds, an interval that leaves out 0."""
     app = page("learn", step="4")
     assert not app.get("plotly_chart")
@@ -226,7 +225,7 @@ def test_unknown_facts_are_predicted_then_shown(page):  # noqa: F811
     assert len(app.get("plotly_chart")) == 1
 
 
-def test_two_models_are_predicted_then_shown(page):  # noqa: F811
+def test_two_models_are_predicted_then_shown(page):
     """What they read differs by their own settings; the one that read the facts more often answers more."""
     app = page("learn", step="5")
     assert "- question documents: **20,000** and **30,000**\n- each fact's mentions, times: **1** and **0.7**" in plain(app)
@@ -237,7 +236,7 @@ def test_two_models_are_predicted_then_shown(page):  # noqa: F811
 
 
 @pytest.mark.parametrize(("step", "way"), [("4", "pages/which_data.py"), ("5", "pages/which_model.py")])
-def test_without_the_studies_a_step_says_where_they_are_made(page, monkeypatch, step, way):  # noqa: F811
+def test_without_the_studies_a_step_says_where_they_are_made(page, monkeypatch, step, way):
     """No guess, no claim."""
     monkeypatch.setattr("pages._ui.background.studies", list)
     app = page("learn", step=step)
@@ -245,7 +244,7 @@ def test_without_the_studies_a_step_says_where_they_are_made(page, monkeypatch, 
     assert not [key for key in keys(app) if key and key.startswith("guess-")]
 
 
-def test_own_facts_are_named_where_there_are_any(page, workspace):  # noqa: F811
+def test_own_facts_are_named_where_there_are_any(page, workspace):
     """A file that was added is named, as text; without one the step says what to expect."""
     assert "No facts of your own are here yet. atlas-llama has read only its invented world" in plain(page("learn", step="6"))
     workspace.uploads.mkdir(parents=True, exist_ok=True)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from pages._ui.charts import Point
 from sftqa_core import workflows
 from sftqa_core.artifacts import write_bytes
 from sftqa_core.records import StudySettings
-from tests.pages.conftest import ROOT, words
+from tests.pages.conftest import words
 
 BUILT_IN = ("atlas-llama", "atlas-llama-sparse", "atlas-qwen", "atlas-neox")
 RATES = (0.0, 0.1, 0.4, 0.7, 0.95)
@@ -37,24 +36,6 @@ def study(workspace):
         return settings
 
     return write
-
-
-@pytest.fixture
-def page(jobs):
-    """Opens a page of the real app."""
-
-    def open_page(name: str, **query: str) -> AppTest:
-        st.cache_data.clear()
-        st.cache_resource.clear()
-        app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=120).run()
-        app.switch_page(f"pages/{name}.py")
-        for key, value in query.items():
-            app.query_params[key] = value
-        app.run()
-        assert not app.exception, app.exception
-        return app
-
-    return open_page
 
 
 def test_an_own_study_is_drawn_and_put_in_words(study, page):
@@ -163,29 +144,35 @@ def test_without_a_finished_study_the_newest_is_shown(study, page, monkeypatch):
     assert app.query_params["study"] == workflows.study_name(half)
 
 
-LINKS = [
-    ("how_much_data", "level", "L3", lambda app: app.segmented_control(key="pick-level").value),
-    ("how_much_data", "model", "atlas-neox", lambda app: app.selectbox(key="pick-model").value),
-    ("how_much_data", "table", "enough", lambda app: app.segmented_control(key="pick-table").value),
-    ("which_data", "value", "difference", lambda app: app.segmented_control(key="pick-value").value),
-    ("which_model", "known", "split", lambda app: app.segmented_control(key="pick-known").value),
-    ("which_model", "templates", "unseen", lambda app: app.segmented_control(key="pick-templates").value),
-    ("which_model", "relation", "P17", lambda app: app.selectbox(key="pick-relation").value),
-    ("what_moves", "tuned", "n = 1,920", lambda app: app.selectbox(key="pick-tuned").value),
-    ("what_moves", "domain", "out", lambda app: app.segmented_control(key="pick-domain").value),
-]
+LINKS = {
+    "how_much_data": {
+        "level": ("L3", lambda app: app.segmented_control(key="pick-level").value),
+        "model": ("atlas-neox", lambda app: app.selectbox(key="pick-model").value),
+        "table": ("enough", lambda app: app.segmented_control(key="pick-table").value),
+    },
+    "which_data": {"value": ("difference", lambda app: app.segmented_control(key="pick-value").value)},
+    "which_model": {
+        "known": ("split", lambda app: app.segmented_control(key="pick-known").value),
+        "templates": ("unseen", lambda app: app.segmented_control(key="pick-templates").value),
+        "relation": ("P17", lambda app: app.selectbox(key="pick-relation").value),
+    },
+    "what_moves": {
+        "tuned": ("n = 1,920", lambda app: app.selectbox(key="pick-tuned").value),
+        "domain": ("out", lambda app: app.segmented_control(key="pick-domain").value),
+    },
+}
 
 
-@pytest.mark.parametrize(("name", "key", "text", "drawn"), LINKS, ids=[f"{name}-{key}" for name, key, *_ in LINKS])
-def test_a_link_to_a_study_page_shows_what_it_names(page, name, key, text, drawn):
-    """What the address names is picked; what is no option there is dropped, and the page says so."""
-    app = page(name, **{key: text})
-    assert drawn(app) == text
+@pytest.mark.parametrize("name", LINKS)
+def test_a_link_to_a_study_page_shows_what_it_names(page, name):
+    """What the address names is picked; what is no option there is dropped, and the page says so of each."""
+    app = page(name, **{key: text for key, (text, _) in LINKS[name].items()})
+    assert {key: drawn(app) for key, (_, drawn) in LINKS[name].items()} == {key: text for key, (text, _) in LINKS[name].items()}
     assert "There is no" not in words(app)
-    app = page(name, **{key: "nonsense"})
-    assert "There is no" in words(app)
-    assert drawn(app) != "nonsense"
-    assert key not in app.query_params
+    app = page(name, **dict.fromkeys(LINKS[name], "nonsense"))
+    assert words(app).count("There is no") == len(LINKS[name])
+    assert "nonsense" not in [drawn(app) for _, drawn in LINKS[name].values()]
+    assert not LINKS[name].keys() & {*app.query_params}
 
 
 def test_shot_lines_stand_in_the_address(study, page):

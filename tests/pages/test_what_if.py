@@ -15,7 +15,6 @@ from sftqa_core.records import StudySettings
 from sftqa_core.records.recipes import RECIPES, Repeat, SftMix
 from sftqa_core.records.studying import recipe_study
 from tests.pages.conftest import words
-from tests.pages.test_study_pages import page  # noqa: F401 - a fixture
 
 STUDY = StudySettings("recipe", ("atlas-llama",), recipe=Repeat(), tried=("1", "8"), seeds=(0, 1), test_limit=3, sizes=(60,))
 RATES = (0.0, 0.1, 0.4, 0.7, 0.95)
@@ -50,7 +49,7 @@ def study(workspace):
     return write
 
 
-def test_a_recipe_without_a_study_says_what_it_is_and_can_be_started(page, jobs):  # noqa: F811
+def test_a_recipe_without_a_study_says_what_it_is_and_can_be_started(page, jobs):
     """Its paper's claim as a citation, what is different here; first its cost, then a job."""
     app = page("what_if", recipe="repeat", model="atlas-neox")
     told = words(app).replace("\\", "")
@@ -68,7 +67,7 @@ def test_a_recipe_without_a_study_says_what_it_is_and_can_be_started(page, jobs)
     assert "No run of this study has finished yet" in words(app)
 
 
-def test_a_finished_study_is_drawn_and_put_in_words(study, page):  # noqa: F811
+def test_a_finished_study_is_drawn_and_put_in_words(study, page):
     """Everything compared by level, the main setting on dev facts, the recipe's own tables, differences, costs, findings."""
     study()
     app = page("what_if")
@@ -89,7 +88,7 @@ def test_a_finished_study_is_drawn_and_put_in_words(study, page):  # noqa: F811
     assert app.selectbox(key="pick-told").options == ["recall: correct"]
 
 
-def test_a_link_to_a_study_opens_its_recipe_and_model(study, page, workspace):  # noqa: F811
+def test_a_link_to_a_study_opens_its_recipe_and_model(study, page, workspace):
     """A job's link names the study alone."""
     study()
     other = recipe_study(SftMix(), ("atlas-neox",))
@@ -101,7 +100,7 @@ def test_a_link_to_a_study_opens_its_recipe_and_model(study, page, workspace):  
     assert "There is no study" not in words(app)
 
 
-def test_while_dev_facts_choose_no_test_fact_is_shown(study, page):  # noqa: F811
+def test_while_dev_facts_choose_no_test_fact_is_shown(study, page):
     """The main setting so far, and why there is nothing else yet."""
     app = page("what_if", study=workflows.study_name(study(dev_but=1, but=9)))
     told = words(app)
@@ -113,14 +112,14 @@ def test_while_dev_facts_choose_no_test_fact_is_shown(study, page):  # noqa: F81
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_every_recipe_can_be_picked(page, recipe):  # noqa: F811
+def test_every_recipe_can_be_picked(page, recipe):
     """By a link, too; one that is not known is said to be so."""
     assert page("what_if", recipe=recipe).selectbox(key="pick-recipe").value == recipe
     app = page("what_if", recipe="nonsense")
     assert "There is no recipe 'nonsense' here" in words(app)
 
 
-def test_the_lab_makes_a_study_of_a_recipe(page, jobs):  # noqa: F811
+def test_the_lab_makes_a_study_of_a_recipe(page, jobs):
     """With the recipe's settings as fields, which its link carries; what the recipe refuses is said."""
     query = {"what": "study", "study.kind": "recipe", "study.recipe": "repeat", "study.models": "atlas-llama"}
     app = page("lab", **query)
@@ -136,7 +135,7 @@ def test_the_lab_makes_a_study_of_a_recipe(page, jobs):  # noqa: F811
     assert next(button for button in app.button if button.label == "Launch").disabled
 
 
-def test_a_study_of_a_recipe_is_called_by_its_settings(study, page):  # noqa: F811
+def test_a_study_of_a_recipe_is_called_by_its_settings(study, page):
     """The list of studies tells the recipe, its changed settings and the values that are tried."""
     other = replace(study(), recipe=Repeat(dropout=0.2))
     from pages._ui.titles import study_title

@@ -6,7 +6,7 @@ from tests.amount import FULL
 
 settings.register_profile(
     "steady",
-    max_examples=80 if FULL else 20,
+    max_examples=80 if FULL else 10,
     deadline=None,
     derandomize=True,
     database=None,

@@ -16,6 +16,7 @@ from sftqa_core.knowledge.facts import COLUMNS, fact_id, has_control
 from sftqa_core.knowledge.relations import Relation, relations_toml
 from sftqa_core.knowledge.tables.files import load_own, read_relations
 from sftqa_core.records import DOMAINS, SPLITS
+from tests.amount import FULL
 from tests.properties.made import changes, file_of, file_texts, mutated, texts, told, values
 
 NAMES = ["relation", "subject", "object", "answers", "question", "split", "domain", "exposures", "templates", "other", "Relation "]
@@ -122,7 +123,7 @@ def _as_csv(rows, delimiter=","):
     return text.getvalue()
 
 
-@settings(max_examples=15)
+@settings(max_examples=15 if FULL else 5)  # each goes through every layout
 @given(
     st.lists(
         st.tuples(NAMES_OF_PEOPLE.map("Who is {}?".format), st.lists(NAMES_OF_PEOPLE, min_size=1, max_size=3, unique=True)),

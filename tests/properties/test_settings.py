@@ -5,6 +5,8 @@ import inspect
 import json
 import types
 import typing
+from functools import cache
+from itertools import islice
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -44,6 +46,7 @@ def fitting(hint: typing.Any) -> st.SearchStrategy:
     return plain[hint]
 
 
+@cache  # built anew for every example it would take longer than what is drawn from it
 def objects(kind: type) -> st.SearchStrategy[dict]:
     """JSON objects with all that a record needs and some of what it knows."""
     hints = typing.get_type_hints(kind)
@@ -82,18 +85,22 @@ def test_any_json_is_a_record_or_an_error(kind, data):
     record_or_error(kind, data.draw(st.one_of(values, st.dictionaries(st.one_of(names, texts), values, max_size=8))))
 
 
-def test_the_properties_above_meet_records_too():
-    """Most kinds have valid examples among those drawn, else nothing would come back from JSON."""
-    met = {kind.__name__: False for kind in KINDS}
+def meets_records(kind: type) -> bool:
+    """Whether valid examples are among those drawn."""
+    found = []
 
     @settings(max_examples=30, phases=[Phase.generate])
-    @given(st.data())
+    @given(objects(kind))
     def meet(data):
-        for kind in KINDS:
-            met[kind.__name__] |= record_or_error(kind, data.draw(objects(kind)))
+        found.append(record_or_error(kind, data))
 
     meet()
-    assert sum(met.values()) >= 14, met
+    return any(found)
+
+
+def test_the_properties_above_meet_records_too():
+    """Many kinds have valid examples among those drawn, else nothing would come back from JSON."""
+    assert len([*islice(filter(meets_records, KINDS), 14)]) == 14
 
 
 @given(st.one_of(file_texts, st.text(alphabet="{}[]&*!<>:-?|'\",#%@ abc0159.\n\t", max_size=60)))

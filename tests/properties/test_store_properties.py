@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from sftqa_core.artifacts import disk, finished, is_set_aside, left_behind, read_kept, write_bytes, write_folder
 from sftqa_core.artifacts.disk import _LEFT, exchange, prefix, sweep
+from tests.amount import FULL
 
 STEPS = ("open", "mkdir", "chmod", "fsync", "replace", "rename", "unlink", "rmdir")
 REAL = {name: getattr(os, name) for name in STEPS}
@@ -173,11 +174,14 @@ class Store(RuleBasedStateMachine):
 
 TestStore = Store.TestCase
 TestStore.settings = settings(
-    max_examples=150, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
+    max_examples=150 if FULL else 40,
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150 if FULL else 60, deadline=None)
 @given(old=CONTENTS, new=CONTENTS, end_at=st.integers(-1, 12))
 def test_a_file_is_old_or_new_and_nothing_is_left_beside_it(old: bytes, new: bytes, end_at: int):
     """Whichever step its writer was killed at; the next writer sweeps what it left."""
@@ -190,7 +194,7 @@ def test_a_file_is_old_or_new_and_nothing_is_left_beside_it(old: bytes, new: byt
         assert [(found.name, found.read_bytes()) for found in Path(folder).iterdir()] == [("file.json", old)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300 if FULL else 100, deadline=None)
 @given(name=st.text(st.characters(blacklist_characters="/\0", blacklist_categories=["Cs"]), min_size=1, max_size=40))
 def test_working_names_are_told_from_all_others(name: str):
     """A working name is known as one, gives the name back, and no other name is taken for one or for what is set aside."""

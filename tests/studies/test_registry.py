@@ -29,10 +29,10 @@ def test_nothing_asks_which_kind_a_study_is():
         for path in (ROOT / folder).rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Compare)
+        and any(isinstance(side, ast.Constant) and side.value in names for side in (node.left, *node.comparators))
         and any(
             isinstance(side, ast.Attribute | ast.Name) and ast.unparse(side).endswith("kind") for side in (node.left, *node.comparators)
         )
-        and any(isinstance(side, ast.Constant) and side.value in names for side in (node.left, *node.comparators))
     ]
     assert asked == []
 

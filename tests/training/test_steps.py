@@ -12,6 +12,7 @@ from sftqa_core.records import TrainSettings
 from sftqa_core.training import optimizers
 from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.training.optimizers import examples_in, learning_rate, make_optimizer
+from tests.amount import spread
 from tests.memory.family_models import build
 from tests.training.test_trainer import EXAMPLES, SETTINGS, Recorder, loaded, with_  # noqa: F401 - a fixture
 
@@ -26,8 +27,7 @@ def losses(recorder: Recorder) -> list[float]:
     return [update.values["loss"] for update in recorder.updates]
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
-@pytest.mark.parametrize("micro", [1, 2, 4])
+@pytest.mark.parametrize(("micro", "method"), spread([1, 2, 4], ["full", "lora"]))
 def test_parts_of_a_batch_add_up_to_the_same_step(method, micro, loaded, tmp_path):  # noqa: F811
     """Answers of different length and a short last batch: losses and weights are those of whole batches but for rounding."""
     settings, told = with_(method=method, epochs=2), (Recorder(), Recorder())

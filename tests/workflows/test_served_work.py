@@ -25,7 +25,8 @@ from sftqa_core.records import (
     TrainSettings,
 )
 from sftqa_core.training import runs
-from sftqa_core.workflows.asking import questions, upkeep
+from sftqa_core.workflows import upkeep
+from sftqa_core.workflows.asking import questions
 from sftqa_core.workspace import Workspace
 from tests.fake_server import serving
 from tests.tiny import byte_level_tokenizer

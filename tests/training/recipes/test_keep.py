@@ -19,6 +19,7 @@ from sftqa_core.training.objectives import PLAIN
 from sftqa_core.training.recipes import costs, keep
 from sftqa_core.training.recipes.keep import REFUSAL, Keeping
 from sftqa_core.training.trainer import Collator
+from tests.amount import spread
 from tests.memory.family_models import FAMILIES, build
 from tests.recipe_runs import SETTINGS, made_of, same_weights, stages_of
 from tests.tiny import tiny_loaded
@@ -71,8 +72,7 @@ def test_attention_and_feed_forward_layers_are_told_apart_in_every_family(family
     assert not any("norm" in name.rsplit(".", 2)[-2].lower() and "proj" not in name for name in parts["ffn"])
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
-@pytest.mark.parametrize("part", ["attention", "ffn"])
+@pytest.mark.parametrize(("part", "method"), spread(["attention", "ffn"], ["full", "lora"]))
 def test_only_the_chosen_part_moves(part, method, tmp_path, loaded):
     """All other weights are those of the base model, or add nothing."""
     made = made_of(tmp_path, Keep(part=part, kl_weight=0.0), loaded=loaded, method=method)

@@ -21,6 +21,7 @@ from sftqa_core.training.objectives import PLAIN
 from sftqa_core.training.recipes import costs, sftmix
 from sftqa_core.training.recipes.sftmix import Mixing, halves, mixed_loss
 from sftqa_core.training.trainer import Collator, encode_examples
+from tests.amount import spread
 from tests.recipe_runs import SETTINGS, made_of, same_weights, stages_of
 from tests.tiny import tiny_loaded
 
@@ -55,8 +56,7 @@ def batch_of(loaded, objective, examples, count: int) -> dict[str, torch.Tensor]
     return Collator(loaded.pad_id, objective.columns)(rows)
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
-@pytest.mark.parametrize("n", [20, 21])
+@pytest.mark.parametrize(("n", "method"), spread([20, 21], ["full", "lora"]))
 def test_mu_0_is_plain_training_on_the_same_batches(n, method, tmp_path, loaded):
     """Bit for bit, in two epochs, with an odd example or without."""
     changes = {"n": n, "epochs": 2, "method": method}
