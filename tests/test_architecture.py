@@ -23,6 +23,7 @@ ORDER = [
     {"studies"},
     {"planning"},
     {"workflows"},
+    {"reading"},
     {"jobs"},
     {"cli", "server"},
 ]
