@@ -5,9 +5,9 @@
     answers = reading.predictions(runs["id"][0], "after")
 
 Names of functions and columns stay (tests/test_reading.py freezes them); columns may be added behind the others. docs/reading.md says what
-each one means. Runs and cells of studies go by their names (`sftqa runs`, `cells`), studies by theirs (`sftqa study`, `studies`). Shares lie
-between 0 and 1, intervals are 95%. Every function raises `NotFound` for a name that is none, and another `SftqaError` for what can't be
-read.
+each one means. Runs and cells of studies go by their names (`sftqa runs`, `cells`), studies by theirs (`sftqa study`, `studies`). Shares
+lie between 0 and 1, intervals are 95%. Every function raises `NotFound` for a name that is none, and another `SftqaError` for what can't
+be read.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LEVELS = (
     "low_samples", "high_samples", "low_templates", "high_templates",
 )  # fmt: skip
 COMPLETIONS = ("fact_id", "template", "prompt", "text", "count", "tokens", "stop", "matched")
-STUDIES = ("name", "kind", "question", "models", "source", "n", "seeds", "recipe", "shipped", "done", "planned")
+STUDIES = ("name", "kind", "question", "models", "source", "n", "seeds", "recipe", "shipped", "finished")
 CELLS = ("cell", "model", "n", "levels", "recipe", "seed")
 FINDINGS = ("about", "question", "verdict", "text")
 LOOKS = ("run", "measures", "shipped")
@@ -113,7 +113,9 @@ INSIDE: Mapping[str, tuple[str, ...]] = {
         "domain", "level", "way", "share", "facts", "least", "seeds", "draws", "accuracy", "difference", "low", "high", "verdict",
     ),
     "knowledge": (*_OF_FACT, "base_known", "base_said", "tuned_known", "tuned_said"),
-    "knowledge_by_level": ("domain", "level", "model", "facts", "seeds", "known", "known_low", "known_high", "said", "said_low", "said_high"),
+    "knowledge_by_level": (
+        "domain", "level", "model", "facts", "seeds", "known", "known_low", "known_high", "said", "said_low", "said_high",
+    ),
     "curves": ("run", "fact_id", "part", "domain", "level", "step", "logprob", "fits"),
 }  # fmt: skip
 
@@ -179,15 +181,13 @@ def completions(model: str, source: str, fact_id: str, scheme: LevelScheme | Non
 
 # ---- studies ----
 def studies() -> pd.DataFrame:
-    """STUDIES that were started here or ship; done and planned are null where a model or the facts are not here."""
-    rows = []
+    """STUDIES that were started here or ship."""
+    finished, rows = workflows.finished_studies(), []
     for known in workflows.studies():
-        settings, progress = known.settings, (None, None)
-        with contextlib.suppress(SftqaError):
-            progress = workflows.study_progress(settings)
-        title = records.STUDIES[settings.kind].title
+        settings = known.settings
+        title, whole = records.STUDIES[settings.kind].title, known.name in finished
         what = (known.name, settings.kind, title, list(settings.models), settings.source, list(settings.examples), list(settings.seeds))
-        rows.append(dict(zip(STUDIES, (*what, str(settings.recipe or ""), known.shipped, *progress), strict=True)))
+        rows.append(dict(zip(STUDIES, (*what, str(settings.recipe or ""), known.shipped, whole), strict=True)))
     return _frame(rows, STUDIES)
 
 
@@ -209,9 +209,9 @@ def findings(study: str) -> pd.DataFrame:
 
 def study_tables(study: str) -> dict[str, pd.DataFrame]:
     """A study's tables by name, with the columns of STUDY_TABLES of its kind; a table without rows has its columns, too."""
-    settings = _study(study)
-    known = STUDY_TABLES[settings.kind]
-    return {name: _frame(rows, known.get(name, ())) for name, rows in workflows.study_report(settings).tables.items()}
+    report = workflows.study_report(_study(study))
+    known = STUDY_TABLES[report.settings.kind]
+    return {name: _frame(rows, known.get(name, ())) for name, rows in report.tables.items()}
 
 
 def _study(name: str) -> StudySettings:
@@ -314,6 +314,8 @@ def _frame(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.Data
 
 def _labelled(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
     """The table with its levels by name; None where one is not known."""
+    import pandas as pd
+
     known = table["level"].notna()
     names = [labels[int(at)] if is_known else None for at, is_known in zip(table["level"], known, strict=True)]
-    return table.assign(level=names)
+    return table.assign(level=pd.Series(names, index=table.index, dtype=object))

@@ -44,14 +44,18 @@ FROZEN = {
     "LEVELS": "fact_id relation subject question answers split domain echo level score hits completions low_samples high_samples "
     "low_templates high_templates",
     "COMPLETIONS": "fact_id template prompt text count tokens stop matched",
-    "STUDIES": "name kind question models source n seeds recipe shipped done planned",
+    "STUDIES": "name kind question models source n seeds recipe shipped finished",
     "CELLS": "cell model n levels recipe seed",
     "FINDINGS": "about question verdict text",
     "LOOKS": "run measures shipped",
 }
 
 
-SUMS = ["8c8c4887fd780222", "8552d9849babc3d9", "1c619848778343f6"]  # of the columns of STUDY_TABLES, COMPARISON and INSIDE, which docs/reading.md lists
+SUMS = [
+    "8c8c4887fd780222",
+    "8552d9849babc3d9",
+    "1c619848778343f6",
+]  # of the columns of STUDY_TABLES, COMPARISON and INSIDE, which docs/reading.md lists
 
 
 def shipped_run() -> str:
@@ -142,7 +146,7 @@ def test_levels_and_completions():
 def test_studies_their_cells_findings_and_tables():
     """As reports have them; a table without rows keeps its columns."""
     table = reading.studies().set_index("name")
-    assert table.loc["amount-9203b502", ["kind", "done", "planned"]].tolist() == ["amount", 112, 112]
+    assert table.loc["amount-9203b502", ["kind", "question", "finished"]].tolist() == ["amount", "How much data?", True]
     cells = reading.cells("amount-9203b502")
     assert (tuple(cells.columns), len(cells)) == (reading.CELLS, 112)
     known = {study.name: study.settings for study in workflows.studies()}

@@ -69,7 +69,7 @@ def model_names() -> dict[str, str]:
 
 @st.cache_resource(ttl=60, show_spinner=False, max_entries=2)
 def _model_names(runs: int) -> dict[str, str]:
-    from pages._ui.model_names import names_of
+    from sftqa_core.models.model_names import names_of
 
     return names_of(list(_models(runs).values()))
 
