@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from sftqa_core import records
-from sftqa_core.cli import bench_commands, cache_commands, compare_commands, inside_commands
+from sftqa_core.cli import bench_commands, cache_commands, compare_commands, inside_commands, report_commands, site_commands
 from sftqa_core.cli.option_texts import numbers, port, shots
 from sftqa_core.cli.recipe_options import add_recipe
 from sftqa_core.cli.setting_options import add_scheme, add_setting, add_settings
@@ -90,6 +90,8 @@ def build_parser() -> argparse.ArgumentParser:
         add("compare", "runs and cells of studies beside each other: settings that differ, accuracy, tests, fact by fact")
     )
     inside_commands.add_options(add("inside", "what tuning changed inside a run's model; without RUN: what was looked at"))
+    report_commands.add_options(add("report", "a run, a study, or runs and cells beside each other as one HTML file that works offline"))
+    site_commands.add_options(add("site", "all studies and runs as a folder of static pages that need no server"))
     _add_export(add("export", "write a run's tuned model as a folder for other tools"))
     _add_jobs(add("jobs", "background jobs; cancel one or read its log"))
     cache_commands.add_options(add("cache", "which results are on the disk; check them, clear leftovers"))

@@ -19,6 +19,8 @@ from sftqa_core.cli import (
     consistency_commands,
     doctor_commands,
     inside_commands,
+    report_commands,
+    site_commands,
     sweep_commands,
     text,
 )
@@ -88,6 +90,8 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
     "show": (commands.show, text.run),
     "compare": (compare_commands.compare, compare_commands.as_text),
     "inside": (inside_commands.inside, inside_commands.as_text),
+    "report": (report_commands.report, report_commands.as_text),
+    "site": (site_commands.site, site_commands.as_text),
     "export": (commands.export, text.export),
     "jobs": (commands.jobs, text.jobs),
     "cache": (cache_commands.cache, cache_commands.as_text),
