@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages._ui import address, background, glossary, panels, pickers, resources
+from pages._ui.downloads import report_button
 from pages._ui.runs import change_panel, result_panels
 from pages._ui.runs.accuracy_table import accuracy_table
 from pages._ui.runs.twin import twin_button
@@ -31,6 +32,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     with st.container(key="compare-with", width="content"):
         st.page_link("pages/compare.py", label="Compare with…", icon=":material/compare_arrows:", query_params={"runs": run.id})
     twin_button(settings, "results", run.id)
+    report_button([run.id], "results-report")
 about = st.container()  # what may be missing has a place of its own: else all that follows would move up, and be drawn from nothing
 if part != "all":
     with panels.errors_shown():

@@ -254,6 +254,13 @@ def study_report(settings: StudySettings, stamp: str) -> tuple[StudyReport, Tabl
     return report, tables
 
 
+def report_page(names: tuple[str, ...], reference: str | None = None, pool: bool = False, against: str | None = None) -> str:
+    """The report of a run, a study, or of runs and cells beside each other: one HTML file."""
+    from sftqa_core.reports.report_files import page_of
+
+    return page_of(names, reference, pool, against)
+
+
 def more_seeds(settings: StudySettings) -> StudySettings:
     """The same study with two seeds more."""
     from sftqa_core import workflows

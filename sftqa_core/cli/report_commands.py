@@ -19,7 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def report(options: argparse.Namespace) -> dict[str, Any]:
     """The file's name, and how large it is."""
-    from sftqa_core.reports.making import page_of, write_page
+    from sftqa_core.reports.report_files import page_of, write_page
 
     out = new_file(options.out)
     if out.suffix.lower() not in (".html", ".htm"):

@@ -138,14 +138,14 @@ class _Body:
         return f'<pre class="{block.what}" tabindex="0"><code>{self.text(block.text)}</code></pre>'
 
     def _table(self, block: Table) -> str:
-        head = "".join(f'<th scope="col">{self.text(name)}</th>' for name in block.head)
-        rows = "\n".join(f"<tr>{''.join(map(self._cell, row))}</tr>" for row in block.rows)
+        columns = list(zip(*block.rows, strict=True)) or [()] * len(block.head)
+        kinds = [" class=n" if any(cells) and all(map(_NUMBER.fullmatch, filter(None, cells))) else "" for cells in columns]
+        head = "".join(f'<th scope="col"{kind}>{self.text(name)}</th>' for name, kind in zip(block.head, kinds, strict=True))
+        cells = (zip(row, kinds, strict=True) for row in block.rows)
+        rows = "\n".join(f"<tr>{''.join(f'<td{kind}>{self.text(text)}</td>' for text, kind in row)}</tr>" for row in cells)
         about = f'<p class="small">{self.text(block.about)}</p>' if block.about else ""
         table = f"<table><thead><tr>{head}</tr></thead><tbody>\n{rows}\n</tbody></table>"
         return f'<div class="table" role="region" aria-label="Table" tabindex="0">{table}</div>{about}'
-
-    def _cell(self, text: str) -> str:
-        return f"<td{' class=n' if _NUMBER.fullmatch(text) else ''}>{self.text(text)}</td>"
 
     def _chart(self, block: Chart) -> str:
         from sftqa_core.figures.themes import themed
