@@ -50,14 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, parents=[output], help=help, description=f"{help[0].upper()}{help[1:]}.")
 
     _add_app(commands.add_parser("app", help="open the explorer in the browser"))
-    facts = add("facts", "what a fact source holds")
-    add_settings(facts, records.TrainSettings, "source")
-    facts.add_argument("--preview", action="store_true", help="show how a file would be read: first rows, roles of its columns, problems")
-    facts.add_argument(
-        "--download",
-        action="store_true",
-        help="first fetch entity-questions from its official address, or a dataset of the hub as it is there now",
-    )
+    _add_facts(add("facts", "what a fact source holds"))
     _add_models(add("models", "models that can be chosen, and the memory each needs; add or remove one"))
     fetch = add("fetch", "download a model of the hub to this machine now, or read a GGUF model into the cache")
     fetch.add_argument("name", help="owner/name, or owner/name@revision with a branch, a tag or a commit of 40 digits; or a GGUF file")
@@ -101,6 +94,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add("doctor", "check the installation, devices and folders")
     return parser
+
+
+def _add_facts(parser: argparse.ArgumentParser) -> None:
+    """`sftqa facts`."""
+    add_settings(parser, records.TrainSettings, "source")
+    parser.add_argument("--preview", action="store_true", help="show how a file would be read: first rows, roles of its columns, problems")
+    parser.add_argument(
+        "--download",
+        action="store_true",
+        help="first fetch entity-questions from its official address, or a dataset of the hub as it is there now",
+    )
 
 
 def _add_ask(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from sftqa_core.models.model_names import names_of, plain_name
 from sftqa_core.records import StudySettings, TrainSettings
 from sftqa_core.records.setting_words import ModelName, differing, label, shown_value
 from sftqa_core.reports import citing
-from sftqa_core.reports.blocks import Paragraph, Quoted, Section, Table
+from sftqa_core.reports.blocks import Beside, Paragraph, Quoted, Section, Table
 
 _PACKAGES = ("torch", "transformers", "peft", "numpy", "pandas", "plotly")
 
@@ -51,7 +51,7 @@ def _value(name: str, value: object, settings: TrainSettings | StudySettings, na
 
 
 def closing(
-    methods: str, commands: Sequence[str], tables: Sequence[Table], settings: Sequence[TrainSettings | StudySettings],
+    methods: str, commands: Sequence[str], tables: Sequence[Table | Beside], settings: Sequence[TrainSettings | StudySettings],
     versions: Mapping[str, str] | None = None,
 ) -> list[Section]:  # fmt: skip
     """The last sections; `versions`: of the packages that made the results, where they are kept."""

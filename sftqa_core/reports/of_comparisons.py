@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -37,7 +38,7 @@ def comparison_report(names: Sequence[str], reference: str | None = None, pool: 
         Section("Accuracy per memory level", list(_charts(comparison))),
         Section("Which is better?", list(_tests(comparison))),
         Section("Facts that were not answered alike", list(_facts(compared.items, comparison)), folded=True),
-        *closing(methods.of_comparison(comparison, named), [" ".join(beside), *dict.fromkeys(commands)], tables, settings),
+        *closing(methods.of_comparison(comparison, named), [" ".join(beside), *dict.fromkeys(commands)], [Beside(tables)], settings),
     ]
     title = "Comparison of runs" if len(comparison.runs) > 1 else f"Cell {names[0]}" if is_cell(names[0]) else f"Run {names[0]}"
     return Report(title, f"{len(comparison.runs)} side by side on {comparison.facts:,} test facts in common", sections, private)
@@ -97,7 +98,8 @@ def _tests(comparison: Comparison) -> Iterator[Block]:
     rows = comparison_words.test_rows(comparison)
     if rows:
         titles = {"difference": "Difference, points", "only first": "Only the first right", "only second": "Only the second right"}
-        shown = pd.DataFrame(rows).assign(difference=[row["difference"] / 100 for row in rows])
+        only = {name: [f"{row[name]:g}" for row in rows] for name in ("only first", "only second")}
+        shown = pd.DataFrame(rows).assign(difference=[row["difference"] / 100 for row in rows], **only)
         yield Table.of(shown.rename(columns={"p": "p-value"}), titles)  # its texts are made
     yield from (Paragraph(why, small=True) for why in comparison_words.untested(comparison))
     yield Paragraph(comparison_words.TESTS_CAPTION, small=True)
@@ -108,7 +110,7 @@ def _facts(items: pd.DataFrame, comparison: Comparison) -> Iterator[Block]:
         return
     differ = items[items["differ"]]
     shown = differ.head(DIFFERENT)
-    columns = {"subject": shown["subject"], "level": shown["level"], "answers": shown["answers"]}
+    columns: dict[str, Any] = {"subject": shown["subject"], "level": shown["level"], "answers": shown["answers"]}
     for run in comparison.runs:
         share, text = shown[f"correct {run.label}"], shown[f"text {run.label}"]
         columns[run.label] = [_answer(right, words, len(run.seeds)) for right, words in zip(share, text, strict=True)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import pandas as pd
 
@@ -100,7 +102,7 @@ def _charts(settings: StudySettings, tables: Tables, named: ModelName) -> list[S
     return list(makers[settings.kind](settings, tables, named))
 
 
-def _by_domain(table: pd.DataFrame, alt: str, figure: Callable[[str], object]) -> list[Block]:
+def _by_domain(table: pd.DataFrame, alt: str, figure: Callable[[str], Any]) -> list[Block]:
     """A chart of each domain that the table holds, side by side."""
     domains = [domain for domain in DOMAIN_NAMES if "domain" in table and (table["domain"] == domain).any()]
     charts = [Chart(figure(domain), f"{alt}, {domain}-domain", f"{DOMAIN_NAMES[domain].capitalize()} facts") for domain in domains]
@@ -109,7 +111,7 @@ def _by_domain(table: pd.DataFrame, alt: str, figure: Callable[[str], object]) -
 
 def _amount(settings: StudySettings, tables: Tables, named: ModelName) -> Iterator[Section]:
     curve, shots = tables["curve"], tables.get("in_context")
-    drawn = _by_domain(curve, "Accuracy against examples", lambda domain: amount_figure(curve, domain, MACRO, in_context=shots))
+    drawn = _by_domain(curve, "Accuracy against examples", partial(amount_figure, curve, level=MACRO, in_context=shots))
     yield Section(f"Accuracy ({MACRO}) against the number of examples", [*drawn, Paragraph(words.AMOUNT, small=True)] if drawn else [])
     if len(tables["enough"]):
         yield Section("Accuracy relative to the best", [Table.of(tables["enough"], words.ENOUGH_TITLES)], folded=True)
@@ -129,7 +131,7 @@ def _level(settings: StudySettings, tables: Tables, named: ModelName) -> Iterato
             for domain in DOMAIN_NAMES
         }
 
-        def figure(domain: str, model: str = model, found: dict[str, dict[str, str]] = found) -> object:
+        def figure(domain: str, model: str = model, found: dict[str, dict[str, str]] = found) -> Any:
             return matrix_figure(matrix, model, domain, labels, "accuracy", found[domain])
 
         drawn = _by_domain(rows, f"Accuracy by train and test level, {model}", figure)
@@ -141,12 +143,12 @@ def _models(settings: StudySettings, tables: Tables, named: ModelName) -> Iterat
     shares, curve, labels = tables["shares"], tables["curve"], settings.scheme.labels
     yield Section(
         "What they know before tuning",
-        _by_domain(shares, "Facts by level for each model", lambda domain: shares_figure(shares, domain, labels)),
+        _by_domain(shares, "Facts by level for each model", partial(shares_figure, shares, labels=labels)),
     )
     if len(tables["ranks"]):
         chart = Chart(ranks_figure(tables["ranks"]), "Rank correlations between models", "Rank correlation of memory scores")
         yield Section("Do they know the same facts?", [Beside([chart])])
-    drawn = _by_domain(curve, "Accuracy before and after", lambda domain: amount_figure(curve, domain, MACRO))
+    drawn = _by_domain(curve, "Accuracy before and after", partial(amount_figure, curve, level=MACRO))
     yield Section("After tuning on the same examples", [*drawn, Paragraph(words.AMOUNT, small=True)] if drawn else [])
     if len(tables["differences"]):
         yield Section("Every pair of models", [Table.of(tables["differences"], words.PAIR_TITLES)], folded=True)
@@ -158,17 +160,11 @@ def _shift(settings: StudySettings, tables: Tables, named: ModelName) -> Iterato
         rows = transitions[transitions["model"] == model] if len(transitions) else transitions
         for after in dict.fromkeys(rows["after"]) if len(rows) else ():
             title = f"{model}: " + ("base model, probed again: chance alone" if after == words.UNTOUCHED else f"after tuning, {after}")
-
-            def flows(domain: str, model: str = model, after: str = after) -> object:
-                return flows_figure(transitions, model, domain, after, labels)
-
-            chosen = rows[rows["after"] == after]
-            yield Section(title, _by_domain(chosen, f"Facts by level before and after: {after}", flows), folded=after == words.UNTOUCHED)
-
-        def kept(domain: str, model: str = model) -> object:
-            return moves_figure(moves, model, domain)
-
-        yield Section(f"{model}: kept, lost, gained", _by_domain(rows, "Shares of facts that kept or changed their level", kept))
+            flows = partial(flows_figure, transitions, model, after=after, labels=labels)
+            drawn = _by_domain(rows[rows["after"] == after], f"Facts by level before and after: {after}", flows)
+            yield Section(title, drawn, folded=after == words.UNTOUCHED)
+        drawn = _by_domain(rows, "Shares of facts that kept or changed their level", partial(moves_figure, moves, model))
+        yield Section(f"{model}: kept, lost, gained", drawn)
 
 
 def _recipe(settings: StudySettings, tables: Tables, named: ModelName) -> Iterator[Section]:
@@ -181,12 +177,10 @@ def _recipe(settings: StudySettings, tables: Tables, named: ModelName) -> Iterat
             chart = Chart(knob_figure(knob, knob_name), "Dev accuracy by value of the main setting", f"{knob_name}, chosen on dev facts")
             yield Section(f"{model}: what dev facts chose", [Beside([chart]), Paragraph(words.KNOB, small=True)])
         if len(effect):
-            drawn = _by_domain(
-                effect, "Accuracy by level of everything compared", lambda domain, effect=effect: effects_figure(effect, domain, labels)
-            )
+            drawn = _by_domain(effect, "Accuracy by level of everything compared", partial(effects_figure, effect, labels=labels))
             yield Section(f"{model}: accuracy by level", [*drawn, Paragraph(words.EFFECT, small=True)])
         if len(claims):
-            drawn = _by_domain(claims, "Differences with intervals", lambda domain, claims=claims: claims_figure(claims, domain, labels))
+            drawn = _by_domain(claims, "Differences with intervals", partial(claims_figure, claims, labels=labels))
             yield Section(f"{model}: differences", [*drawn, Paragraph(words.CLAIMS, small=True)])
         if len(cost):
             time = Table.of(cost.drop(columns=["model", "seeds", "seed_ratios"]), words.COST_TITLES, "Time, on the machine of each run.")

@@ -86,7 +86,7 @@ class Names:
 
     def settings(self, settings: _Settings) -> _Settings:
         """A record with public names in it, for the command that repeats it."""
-        changed = {}
+        changed: dict[str, Any] = {}
         for about in fields(settings):  # type: ignore[arg-type]
             value = getattr(settings, about.name)
             if is_dataclass(value):

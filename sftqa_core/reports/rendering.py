@@ -153,6 +153,9 @@ class _Body:
         self.charts += 1
         content = json.loads(type(block.figure)(themed(block.figure, "light"), _validate=False).to_json())
         content["layout"].pop("template", None)
+        for name, axis in content["layout"].items():
+            if name.startswith(("xaxis", "yaxis")):
+                axis.setdefault("ticks", "")
         height = int(content["layout"].get("height", 380))
         heading = (
             f"<h3>{self.text(block.title)}{f' <span>{self.text(block.about)}</span>' if block.about else ''}</h3>" if block.title else ""

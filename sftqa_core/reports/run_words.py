@@ -37,10 +37,10 @@ def tiles(summary: RunSummary) -> list[Tile]:
         bare = summary.without_echo.get("after", {}).get(domain)
         bare = None if bare is None or bare.natural_n == after.natural_n else bare  # no echo facts: nothing to tell
         if after.macro is not None:
-            lines = _macro_lines(after) + _bare_line(bare and bare.macro)
+            lines = _macro_lines(after) + _bare_line(bare.macro if bare else None)
             told.append(Tile(f"{name}: mean over levels", after.macro, before.macro, lines))
         lines = [f"{interval(after.natural_low, after.natural_high)} (Wilson 95%)", f"n = {after.natural_n:,}", *_no_mean(after)]
-        told.append(Tile(f"{name}: micro average", after.natural, before.natural, lines + _bare_line(bare and bare.natural)))
+        told.append(Tile(f"{name}: micro average", after.natural, before.natural, lines + _bare_line(bare.natural if bare else None)))
     return told
 
 
