@@ -57,12 +57,14 @@ def of_comparison(comparison: Comparison, names: ModelName) -> str:
     correction = f" p-values and intervals are corrected by Holm's procedure over {comparison.counted} comparisons." if tested else ""
     seeds = " Each fact was averaged over the seeds of its setting first." if pooled else ""
     models = ", ".join(dict.fromkeys(names(run.settings.model) for run in runs))
+    each = "; ".join(f"{run.label}: {_short(run.settings, run.seeds)}" for run in runs)
+    compared = f"{models} ({each}) was tested" if len(runs) == 1 else f"{len(runs)} settings of {models} ({each}) were compared"
+    alike = "" if len(runs) == 1 else " that all were asked"
     sources = ", ".join(dict.fromkeys(_facts(run.settings.source) for run in runs))
     return " ".join(
         [
             levels(comparison.scheme, None),
-            f"{len(runs)} settings of {models} ({'; '.join(f'{run.label}: {_short(run.settings, run.seeds)}' for run in runs)}) were "
-            f"compared on {comparison.facts:,} held-out facts of {sources} that all were asked, with greedy answers.{seeds}",
+            f"{compared} on {comparison.facts:,} held-out facts of {sources}{alike}, with greedy answers.{seeds}",
             f"{how[0].upper()}{how[1:]}.{correction}" if how else "", _few(),
             "Facts were resampled, seeds were not." if tested else "", _planted(runs[0].settings.source),
         ]
@@ -121,7 +123,7 @@ def _facts(source: str) -> str:
 
 
 def _examples(settings: TrainSettings) -> str:
-    return "all" if settings.n == TrainSettings.ALL else f"n = {settings.n:,} question-answer examples"
+    return f"{'all' if settings.n == TrainSettings.ALL else f'n = {settings.n:,}'} question-answer examples"
 
 
 def _chosen(settings: TrainSettings) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pandas as pd
 
@@ -32,7 +33,7 @@ def run_report(run_id: str) -> Report:
     names, settings = model_names(), run.settings
     facts = run.facts()
     tested = {domain: after.natural_n for domain, after in run.summary.after.items()}
-    paragraph = methods.of_run(settings, tested, _templates(facts), names)
+    paragraph = methods.of_run(replace(settings, n=run.summary.n), tested, _templates(facts), names)
     private = Names((settings,))
     commands = [command_of(private.settings(settings))]
     about = [names(settings.model), source_name(settings.source), f"n = {run.summary.n:,}", *differences(settings, default_rate, "method")]
