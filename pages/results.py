@@ -4,12 +4,15 @@ import streamlit as st
 
 from pages._ui import address, background, glossary, panels, pickers, resources
 from pages._ui.bundles.bundle_panel import import_button, origin_note
+from pages._ui.downloads import report_button
 from pages._ui.labels import label_panel
 from pages._ui.runs import change_panel, result_panels
 from pages._ui.runs.accuracy_table import accuracy_table
 from pages._ui.runs.twin import twin_button
+from pages._ui.titles import model_name
 from pages._ui.wording import literal
 from sftqa_core.records.result_names import bundle_of
+from sftqa_core.reports import run_words
 
 st.title("Results")
 
@@ -35,6 +38,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     with st.container(key="compare-with", width="content"):
         st.page_link("pages/compare.py", label="Compare with…", icon=":material/compare_arrows:", query_params={"runs": run.id})
     twin_button(settings, "results", run.id)
+    report_button([run.id], "results-report")
     label_panel.label_button(label_panel.run_of(run.id, runs), "results")
     import_button()
 label_panel.note_of("run", run.id)
@@ -50,15 +54,14 @@ glossary.here(settings.scheme, result_panels.completions_of(facts), tuple(settin
 st.subheader("Accuracy per memory level", anchor=False)
 result_panels.accuracy_charts(summary, settings, where=part, clickable=True)
 st.caption(
-    "Levels are the base model's. Bars: Wilson 95% intervals. Hollow markers: fewer than 30 facts, too few to tell. "
-    "Click a point to list the predictions of its level. "
-    f"{result_panels.level_error(settings, background.moved_levels(run.id, stamp))}"
+    f"{run_words.ACCURACY_CAPTION} Click a point to list the predictions of its level. "
+    f"{run_words.level_error(literal(model_name(settings.model)), background.moved_levels(run.id, stamp))}"
 )
 with st.container():
-    for note in (result_panels.cut_note(run), result_panels.fewer_shots_note(summary, settings), resources.run_rule(run.id)):
+    for note in (run_words.cut_note(run), run_words.fewer_shots_note(summary, settings), resources.run_rule(run.id)):
         if note:
             st.caption(note)
-    for note in result_panels.recipe_notes(run):
+    for note in run_words.recipe_notes(run):
         st.caption(literal(note))
     panels.planted(settings.source)
 

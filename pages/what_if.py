@@ -10,6 +10,7 @@ from pages._ui.studies import recipe_panels, study_panels
 from sftqa_core.figures.recipe_effects import claims_figure, effects_figure, knob_figure
 from sftqa_core.records import STUDIES
 from sftqa_core.records.studying import RECIPE_STUDY
+from sftqa_core.reports import study_words
 
 st.title(STUDIES[RECIPE_STUDY].title)
 st.caption("A gain counts only where it is more than plain tuning's, more than the control's, and more than other seeds would show.")
@@ -28,9 +29,7 @@ if len(effect):
     study_panels.draw_by_domain(
         effect, "effect", "Accuracy by level of everything compared", lambda domain: effects_figure(effect, domain, labels), (tables, model)
     )
-    st.caption(
-        "Test facts; mean: over levels, micro: over all facts. Bars: 95% intervals; each fact is averaged over seeds, then resampled."
-    )
+    st.caption(study_words.EFFECT)
 else:
     panels.empty("No test fact has been asked yet: dev facts choose the recipe's main setting first.")
 
@@ -39,7 +38,7 @@ with left:
     name = recipe_panels.knob_name(settings)
     st.markdown(f"**{name}, chosen on dev facts**")
     draw(partial(knob_figure, knob, name), key="knob", alt="Dev accuracy by value of the main setting", of=(tables, model))
-    st.caption("Small points: single seeds. Test facts have no part in this choice.")
+    st.caption(study_words.KNOB)
 with right:
     recipe_panels.own_tables(tables, model, labels)
 if len(claims):
@@ -47,9 +46,6 @@ if len(claims):
     study_panels.draw_by_domain(
         claims, "claims", "Differences with intervals", lambda domain: claims_figure(claims, domain, labels), (tables, model)
     )
-    st.caption(
-        "Intervals over facts and seeds, after Holm's correction over all of these. Large signs: a claim, which needs the same sign in "
-        "every seed and more than other seeds show, too."
-    )
+    st.caption(study_words.CLAIMS)
     recipe_panels.cost_and_forgetting(tables, model)
 study_panels.study_tail(report, tables, model)

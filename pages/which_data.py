@@ -7,6 +7,7 @@ import streamlit as st
 from pages._ui import panels, pickers
 from pages._ui.studies import open_cells, study_panels
 from sftqa_core.figures.matrices import matrix_figure
+from sftqa_core.reports import study_words
 
 VALUES = {"accuracy": "accuracy", "difference": "difference from the natural mix"}
 
@@ -29,12 +30,8 @@ study_panels.draw_by_domain(
     (tables, model, value), partial(open_cells.matrix_cell, report, matrix, model, value),
 )  # fmt: skip
 if len(rows):
-    best = "Outlined: better than every other row of its column" if any(apart.values()) else "Nothing is outlined: no row is the best"
-    st.caption(
-        f"n = {int(rows['n'].iloc[0]):,} examples in every row, {int(rows['seeds'].max())} seeds. {best}, as far as can be told "
-        "(with the natural mix; corrected for the number of comparisons). Unshaded differences: cannot tell (Holm's correction). "
-        "Click a cell to compare its runs with those of the natural mix, fact by fact."
-    )
+    caption = study_words.matrix_caption(rows, any(apart.values()))
+    st.caption(f"{caption} Click a cell to compare its runs with those of the natural mix, fact by fact.")
 study_panels.retest_note(tables["retest"], model)
 if published:
     study_panels.published_matrices()

@@ -10,6 +10,7 @@ from pages._ui.columns import draw_table
 from pages._ui.studies import model_panels, open_cells, study_panels
 from sftqa_core.figures.curves import amount_figure
 from sftqa_core.figures.model_comparison import ranks_figure
+from sftqa_core.reports import study_words
 
 settings, report, tables = study_panels.study_head("models", "Several models probed on the same facts and tuned on the same examples.")
 
@@ -34,7 +35,7 @@ study_panels.draw_by_domain(
 pairs = study_panels.named(tables["differences"])
 panels.folded(
     "Every pair of models", "pairs", ":material/compare_arrows:",
-    lambda: draw_table(pairs, {"difference": "difference, points", "low": "from", "high": "to"}),
+    lambda: draw_table(pairs, study_words.PAIR_TITLES),
 )  # fmt: skip
 
 if len(tables["planted"]):

@@ -11,8 +11,6 @@ import streamlit as st
 from pages._ui import drawn
 from sftqa_core.figures.style import CHART_CONFIG
 
-_INK = {"light": "#262730", "dark": "#fafafa"}
-_TOOLS = {"light": "#4b4f5a", "dark": "#c4c7cf"}  # axis labels and titles: 4.5 to 1 or more on either background
 _KEPT = 400  # figures; each some 50 kB
 _drawn: OrderedDict[Any, Any] = OrderedDict()
 _lock = threading.Lock()
@@ -74,21 +72,9 @@ def _kept(figure: Any, theme: str, of: Hashable) -> Any:
 
 
 def _coloured(figure: Any, theme: str) -> Any:
-    """The figure in the page's colours, worked on as plain values: plotly's own updates take five times as long."""
+    """The figure in the page's colours."""
     from plotly.graph_objects import Figure
 
-    content = (figure() if callable(figure) else figure).to_dict()
-    layout = content["layout"]
-    layout.setdefault("font", {})["color"] = layout.setdefault("legend", {}).setdefault("font", {})["color"] = _INK[theme]
-    for name in {"xaxis", "yaxis", *(name for name in layout if name.startswith(("xaxis", "yaxis")))}:
-        axis = layout.setdefault(name, {})
-        axis.setdefault("tickfont", {})["color"] = _TOOLS[theme]
-        axis.setdefault("title", {}).setdefault("font", {})["color"] = _TOOLS[theme]
-    for trace in content["data"]:
-        if trace["type"] in ("bar", "scatter"):  # a click opens what lies behind and leaves the others as they are
-            trace.setdefault("unselected", {}).setdefault("marker", {})["opacity"] = 1
-        if trace["type"] == "scatter" and trace.get("mode", "").endswith("text"):
-            if trace.get("textfont", {}).get("color") is None:
-                trace.setdefault("textfont", {})["color"] = _INK[theme]  # words that stand on the page itself, or on a translucent cell
-            trace["unselected"].setdefault("textfont", {})["color"] = trace["textfont"]["color"]
-    return Figure(content, _validate=False)
+    from sftqa_core.figures.themes import themed
+
+    return Figure(themed(figure() if callable(figure) else figure, theme), _validate=False)

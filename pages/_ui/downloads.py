@@ -1,17 +1,17 @@
-"""Tables as files. Cells that a spreadsheet would run as a formula are made plain text first."""
+"""Tables as files, and whole reports. Cells that a spreadsheet would run as a formula are made plain text first."""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
 
-from pages._ui import drawn
+from pages._ui import drawn, resources
 from sftqa_core.knowledge.tables.spreadsheet import protect_cell
 
 if TYPE_CHECKING:
@@ -34,6 +34,16 @@ def csv_button(label: str, table: pd.DataFrame | Callable[[], pd.DataFrame], nam
         on_click="ignore",
         disabled=empty if callable(table) else table.empty,
     )
+
+
+def report_button(names: Sequence[str], key: str, reference: str | None = None, pool: bool = False, against: str | None = None) -> None:
+    """A download of the report of a run, a study, or runs and cells beside each other, which is only made when somebody asks for it."""
+    about = "One file with the charts, the numbers, a methods paragraph and BibTeX; opens in any browser, without the network. About 5 MB."
+    name = re.sub(r"[^A-Za-z0-9.-]+", "-", names[0])[:100] if len(names) == 1 else "comparison"
+    st.download_button(
+        "Report (HTML)", lambda: resources.report_page(tuple(names), reference, pool, against), f"{name}.html", "text/html", key=key,
+        icon=":material/summarize:", on_click="ignore", help=about,
+    )  # fmt: skip
 
 
 def csv_bytes(table: pd.DataFrame) -> bytes:

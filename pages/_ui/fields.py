@@ -14,6 +14,7 @@ import streamlit as st
 from pages._ui import address, resources
 from pages._ui.wording import literal
 from sftqa_core.jsonrecord import Setting, declared, has_effect
+from sftqa_core.records.setting_words import label as label
 from sftqa_core.records.texts import text_of, value_of
 
 KEPT: dict[str, Any] = {"persist_state": "session"}
@@ -21,12 +22,6 @@ SCALARS = (bool, int, float, str)  # kinds of settings that a field can be drawn
 LINKED = ("lab", "study")  # forms whose values stand in the address; so do those of a form within one of them (lab.sftmix)
 FEW = 2  # choices that are shown side by side
 _NAME = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")
-
-
-def label(kind: type, name: str) -> str:
-    """What pages call a setting."""
-    about = declared(kind).get(name)
-    return (about.label if about else "") or name.replace("_", " ").capitalize()
 
 
 def field(place: Any, kind: type, name: str, form: str, wrong: list[str], **more: Any) -> Any:

@@ -10,7 +10,7 @@ import streamlit as st
 from pages._ui import address
 from pages._ui.wording import percent, sentence
 from sftqa_core.errors import SftqaError
-from sftqa_core.knowledge.atlas import is_atlas
+from sftqa_core.knowledge.atlas import PLANTED, PLANTED_HEAD, is_atlas
 from sftqa_core.records.amounts import points
 
 Takes = ParamSpec("Takes")
@@ -117,8 +117,7 @@ def planted(source: str = "atlas") -> None:
     if not is_atlas(source):
         return
     st.info(
-        "**The built-in world is planted.** Its people and places are invented, and its text was written so that a small model "
-        "knows some facts well and others badly. It demonstrates the mechanism. It is no evidence about large models.",
+        f"**{PLANTED_HEAD}** {PLANTED}",
         icon=":material/potted_plant:",
     )
 

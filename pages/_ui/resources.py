@@ -85,7 +85,7 @@ def model_names() -> dict[str, str]:
 
 @st.cache_resource(ttl=60, show_spinner=False, max_entries=8)
 def _model_names(runs: int, stamp: str) -> dict[str, str]:
-    from pages._ui.model_names import names_of
+    from sftqa_core.models.model_names import names_of
 
     given = labels().runs
     labelled = {f"{RUN}{run}": label.name for run, label in given.items() if label.name}
@@ -303,6 +303,13 @@ def study_report(study: KnownStudy, stamp: str) -> tuple[StudyReport, Tables]:
     tables = Tables((name, pd.DataFrame(rows)) for name, rows in report.tables.items())
     tables.apart = workflows.told_apart(tables)
     return report, tables
+
+
+def report_page(names: tuple[str, ...], reference: str | None = None, pool: bool = False, against: str | None = None) -> str:
+    """The report of a run, a study, or of runs and cells beside each other: one HTML file."""
+    from sftqa_core.reports.report_files import page_of
+
+    return page_of(names, reference, pool, against)
 
 
 def more_seeds(settings: StudySettings) -> StudySettings:

@@ -8,35 +8,29 @@ from typing import Any
 import streamlit as st
 
 from pages._ui import resources
-from pages._ui.fields import label
-from pages._ui.model_names import plain_name
 from pages._ui.wording import counted, moment
 from sftqa_core.errors import SftqaError
-from sftqa_core.jsonrecord import Setting, declared, has_effect
+from sftqa_core.jsonrecord import Setting, declared
+from sftqa_core.models.model_names import plain_name
 from sftqa_core.models.tuned import is_tuned_name
 from sftqa_core.records import (
     MEASURES,
-    PROMPTS,
-    SCHEMES,
     STUDIES,
     CompleteSettings,
     InsideSettings,
     Job,
-    LevelScheme,
     PretrainSettings,
     ProbeSettings,
-    PromptFormat,
     StudySettings,
     SweepSettings,
     TrainSettings,
+    setting_words,
 )
-from sftqa_core.records.schemes import SCHEME_NAMES
+from sftqa_core.records.setting_words import PROMPT_NAMES as PROMPT_NAMES
+from sftqa_core.records.setting_words import prompt_kind as prompt_kind
+from sftqa_core.records.setting_words import source_name as source_name
 
 PINNED = "★"
-PROMPT_NAMES = {
-    "qa": "Q/A prompt", "plain": "Question/Answer prompt", "paper": "The papers' prompt", "chat": "Model's chat template",
-    "own": "Custom prompt",
-}  # fmt: skip
 JOB_SETTINGS = {
     "train": TrainSettings,
     "probe": ProbeSettings,
@@ -46,100 +40,21 @@ JOB_SETTINGS = {
     "inside": InsideSettings,
     "complete": CompleteSettings,
 }
-_ALWAYS_SAID = (
-    "model",
-    "source",
-    "n",
-    "split",
-    "name",
-    "kind",
-    "models",
-    "seeds",
-    "sizes",
-    "prompts",
-    "samples",
-    "run",
-    "measures",
-)  # by the titles themselves
-
-
-def prompt_kind(form: PromptFormat) -> str:
-    """Which of PROMPT_NAMES a prompt is."""
-    return form.name if PROMPTS.get(form.name) == form else "own"
 
 
 def differing(settings: Any) -> dict[str, Any]:
     """Settings that are not the default: name -> value. A learning rate equal to the model's own default is left out."""
-    kind, values = type(settings), vars(settings)
-    differ = {name: values[name] for name, about in declared(kind).items() if values[name] != about.default}
-    differ = {name: value for name, value in differ.items() if name not in _ALWAYS_SAID and has_effect(kind, values, name)}
-    if isinstance(settings, TrainSettings) and settings.learning_rate is not None and _is_default_rate(settings):
-        del differ["learning_rate"]
-    return differ
+    return setting_words.differing(settings, _default_rate)
 
 
 def differences(settings: Any, but: str = "") -> list[str]:
     """The same as short words: "LoRA", "levels L2+L3", "learning rate 0.001"; `but` is a setting that stands elsewhere."""
-    left_out = ("save_model", but)  # saving the model changes no number
-    return [_short(name, value, settings) for name, value in differing(settings).items() if name not in left_out]
+    return setting_words.differences(settings, _default_rate, but)
 
 
 def shown_value(name: str, value: Any, settings: Any) -> str:
     """A setting's value for a table."""
-    about = declared(type(settings))[name]
-    if name == "levels":
-        return ", ".join(settings.scheme.labels[at] for at in value)
-    if name == "prompt":
-        custom = f"{value.prompt}{value.answer}{' (as a chat)' if value.chat else ''}"
-        return PROMPT_NAMES["chat"] if prompt_kind(value) == "chat" else custom
-    if name == "scheme":
-        return _scheme_words(value)
-    if name in ("model", "source"):
-        return (model_name if name == "model" else source_name)(value)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else about.choices.get(value, str(value))
-
-
-def _scheme_words(scheme: LevelScheme) -> str:
-    """How a level scheme differs from the paper's."""
-    plain, drawn = LevelScheme(), scheme.sampling
-    if not scheme.by_statements:
-        name = next((SCHEME_NAMES[name] for name, known in SCHEMES.items() if known.prompts == scheme.prompts), scheme.name)
-        return f"{name}'s levels" + ("" if scheme in SCHEMES.values() else f", other settings ({scheme.fingerprint()[:4]})")
-    words = {
-        f"levels {'/'.join(scheme.labels)}": scheme.labels != plain.labels,
-        f"cut-offs {'/'.join(f'{cut:.0%}' for cut in scheme.cutoffs)}": scheme.cutoffs != plain.cutoffs,
-        f"{drawn.samples} samples a template": drawn.samples != plain.sampling.samples,
-        f"temperature {drawn.temperature:g}": drawn.temperature != plain.sampling.temperature,
-        f"completions of at most {drawn.max_new_tokens} tokens": drawn.max_new_tokens != plain.sampling.max_new_tokens,
-        f"levels sampled with seed {drawn.seed}": drawn.seed != plain.sampling.seed,
-        f"sampler {drawn.sampler}": drawn.sampler != plain.sampling.sampler,
-        "levels estimated by the likelihood": scheme.method == "likelihood",
-        f"levels by the adaptive probe, confidence {scheme.confidence:g}": scheme.method == "adaptive",
-    }
-    return ", ".join(word for word, differs in words.items() if differs) or scheme.name
-
-
-def _short(name: str, value: Any, settings: Any) -> str:
-    about = declared(type(settings))[name]
-    if name == "levels":
-        return f"levels {'+'.join(settings.scheme.labels[at] for at in value)}"
-    if name == "relations":
-        return "+".join(value) if len(value) < 4 else f"{len(value)} relations"
-    if name == "prompt":
-        return PROMPT_NAMES[prompt_kind(value)].lower()
-    if name == "scheme":
-        return _scheme_words(value)
-    if name == "shots" and value == 0:
-        return "no k-shot baseline"
-    if name in ("shots", "more_shots"):
-        return f"{', '.join(f'{shots}-shot' for shots in (value if isinstance(value, tuple) else (value,)))} baseline"
-    value = about.choices.get(value, value) if about.choices else ", ".join(value) if name == "tried" else value
-    if about.title:
-        return about.title.format(value=value)
-    words = label(type(settings), name)
-    return f"{words[0].lower() + words[1:] if words[1:2].islower() else words} {value}"
+    return setting_words.shown_value(name, value, settings, model_name)
 
 
 def changed_words(settings: dict[str, Any]) -> str:
@@ -241,15 +156,11 @@ def job_title(job: Job) -> str:
 
 def study_title(settings: StudySettings) -> str:
     """What tells a study apart from others of its kind: models, facts, sizes, seeds, and every setting that differs."""
-    seeds = len(settings.seeds)
-    sizes = ", ".join("all" if n == TrainSettings.ALL else f"{n:,}" for n in settings.examples)
-    more = differences(settings)
-    pieces = [_counted_names(settings.models), source_name(settings.source), f"n = {sizes}", f"{seeds} seed{'' if seeds == 1 else 's'}"]
-    return " · ".join([*pieces, *more])
+    return setting_words.study_words(settings, _default_rate, model_name)
 
 
 def _study_words(settings: dict[str, Any]) -> str:
-    models = _counted_names([str(name) for name in settings.get("models") or []])
+    models = setting_words.counted_names([str(name) for name in settings.get("models") or []], model_name)
     kind = str(settings.get("kind"))
     return f"Study {STUDIES[kind].title if kind in STUDIES else kind} with {models}"
 
@@ -258,10 +169,6 @@ def _examples(settings: dict[str, Any]) -> str:
     """How many, as a job's row says it: anything may stand there."""
     n = settings.get("n")
     return "all" if n == TrainSettings.ALL else counted(n)
-
-
-def _counted_names(models: Sequence[str]) -> str:
-    return ", ".join(map(model_name, models)) if len(models) < 3 else f"{len(models)} models"
 
 
 def model_name(model: str, quantisation: str | None = None) -> str:
@@ -281,12 +188,6 @@ def with_names(text: str, models: Sequence[str]) -> str:
     return text
 
 
-def source_name(source: str) -> str:
-    """A source as people call it: of an uploaded file its name, not where it is kept."""
-    path = Path(source.partition("?")[0])
-    return path.name if path.is_absolute() else source
-
-
 def _differing_words(job: Job) -> str:
     try:
         settings = JOB_SETTINGS[job.kind].from_dict(job.settings)
@@ -298,8 +199,8 @@ def _differing_words(job: Job) -> str:
     return "".join(f" · {word}" for word in words)
 
 
-def _is_default_rate(settings: TrainSettings) -> bool:
+def _default_rate(settings: TrainSettings) -> float | None:
     try:
-        return settings.learning_rate == resources.default_learning_rate(settings.method, settings.model)
+        return resources.default_learning_rate(settings.method, settings.model)
     except SftqaError:  # the model is gone: the title says its rate
-        return False
+        return None

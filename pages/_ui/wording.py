@@ -9,9 +9,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import streamlit as st
 
 from sftqa_core.records import MEASURES
+from sftqa_core.records.amounts import counted as counted
 from sftqa_core.records.amounts import duration as duration
+from sftqa_core.records.amounts import interval as interval
 from sftqa_core.records.amounts import moment as moment_in
+from sftqa_core.records.amounts import p_value as p_value
+from sftqa_core.records.amounts import percent as percent
 from sftqa_core.records.amounts import span as span
+from sftqa_core.records.texts import UNSEEN
 
 PHASES = {  # a phase as a job reports it -> as a page shows it
     "probe": "probing",
@@ -121,8 +126,6 @@ NOTE_HELP = {  # part of a note -> what stands behind it
 }
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+\-.!|~$:&=^])")
-# control characters, halves of characters, and marks that turn the reading direction round
-_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _JOINER = "\u2060"  # not seen; keeps apart what the page would take for one thing
 # Icons, emoji, addresses and arrows are looked for after escapes were taken out, so these need something between their signs.
 _SPELLS = (
@@ -134,29 +137,9 @@ _SPELLS = (
 _INDENT = re.compile(r"^[ \t]+", re.MULTILINE)
 
 
-def percent(share: float | None, digits: int = 1) -> str:
-    """0.731 as "73.1%"; a missing value as a dash."""
-    return "–" if share is None or share != share else f"{share * 100:.{digits}f}%"
-
-
-def counted(number: object) -> str:
-    """A whole number in groups of three: "1,920"; a word as it stands."""
-    return f"{number:,}" if isinstance(number, int) else str(number)
-
-
 def score(share: float) -> str:
     """A fact's memory score: "0.338"; a hit more of 210 completions is to be seen."""
     return f"{share:.3f}"
-
-
-def p_value(p: float | None) -> str:
-    """A p-value with three digits: "0.567", "< 0.001"; empty where there is none."""
-    return "" if p is None or p != p else "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def interval(low: float | None, high: float | None) -> str:
-    """Both ends of an interval of shares: "70.2 to 75.9%"."""
-    return "no interval" if low is None or high is None else f"{low * 100:.1f} to {high * 100:.1f}%"
 
 
 def between(low: float, high: float) -> str:
@@ -223,7 +206,7 @@ def literal(text: object) -> str:
 
     Control characters become a sign that something was there; indented and empty lines stay lines of one paragraph.
     """
-    plain = _UNSEEN.sub("\ufffd", str(text).replace("\r\n", "\n"))
+    plain = UNSEEN.sub("\ufffd", str(text).replace("\r\n", "\n"))
     for spell, broken in _SPELLS:
         plain = spell.sub(broken, plain)
     plain = _INDENT.sub(lambda found: _JOINER + "\u00a0" * len(found[0].expandtabs(4)), plain)
@@ -239,7 +222,7 @@ def sentence(text: object) -> str:
     Only commands that such sentences name: what a model or a file says keeps its backticks.
     """
     pieces = _COMMAND.split(str(text))  # every second one is a command
-    return "".join(f"`{_UNSEEN.sub(chr(0xFFFD), piece)}`" if at % 2 else _kept_apart(piece) for at, piece in enumerate(pieces))
+    return "".join(f"`{UNSEEN.sub(chr(0xFFFD), piece)}`" if at % 2 else _kept_apart(piece) for at, piece in enumerate(pieces))
 
 
 def _kept_apart(piece: str) -> str:

@@ -21,6 +21,8 @@ from sftqa_core.cli import (
     import_commands,
     inside_commands,
     label_commands,
+    report_commands,
+    site_commands,
 )
 from sftqa_core.cli.option_texts import numbers, port, shots
 from sftqa_core.cli.recipe_options import add_recipe
@@ -97,6 +99,8 @@ def build_parser() -> argparse.ArgumentParser:
     delete_commands.add_undelete_options(add("undelete", "bring back a run or study that was deleted; without one: what can come back"))
     bundle_commands.add_options(add("bundle", "runs, cells and studies as one file that another explorer imports"))
     import_commands.add_options(add("import", "a bundle of another explorer, checked and kept apart; without FILE: what was imported"))
+    report_commands.add_options(add("report", "a run, a study, or runs and cells beside each other as one HTML file that works offline"))
+    site_commands.add_options(add("site", "all studies and runs as a folder of static pages that need no server"))
     _add_export(add("export", "write a run's tuned model as a folder for other tools"))
     _add_jobs(add("jobs", "background jobs; cancel one or read its log"))
     cache_commands.add_options(add("cache", "which results are on the disk; check them, clear leftovers"))

@@ -23,6 +23,8 @@ from sftqa_core.cli import (
     import_commands,
     inside_commands,
     label_commands,
+    report_commands,
+    site_commands,
     sweep_commands,
     text,
 )
@@ -97,6 +99,8 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
     "undelete": (delete_commands.undelete, delete_commands.undelete_text),
     "bundle": (bundle_commands.bundle, bundle_commands.as_text),
     "import": (import_commands.import_, import_commands.as_text),
+    "report": (report_commands.report, report_commands.as_text),
+    "site": (site_commands.site, site_commands.as_text),
     "export": (commands.export, text.export),
     "jobs": (commands.jobs, text.jobs),
     "cache": (cache_commands.cache, cache_commands.as_text),

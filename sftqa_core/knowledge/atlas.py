@@ -24,6 +24,11 @@ from sftqa_core.knowledge.facts import UNUSED, FactSource, content_fingerprint, 
 from sftqa_core.knowledge.relations import builtin_relations, fill
 from sftqa_core.records import SPLITS
 
+PLANTED_HEAD = "The built-in world is planted."
+PLANTED = (  # METHOD 8.8, in words anyone understands
+    "Its people and places are invented, and its text was written so that a small model knows some facts well and others badly. It "
+    "demonstrates the mechanism. It is no evidence about large models."
+)
 NAME = "atlas"
 MOST_TIMES = 16  # beyond it a corpus takes more memory than most machines have
 _TIMES = re.compile(r"atlas:(\d{1,4})")

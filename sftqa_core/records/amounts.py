@@ -1,4 +1,5 @@
-"""Numbers as people read them: differences with their sign, times, the same on pages, in charts, in findings and on the command line."""
+"""Numbers as people read them: shares, intervals, differences with their sign, times; the same on pages, in charts, in findings, in
+reports and on the command line."""
 
 from datetime import UTC, datetime, timedelta, tzinfo
 
@@ -56,3 +57,23 @@ def moment(iso: str | None, zone: tzinfo | None = None) -> str:
     hours, rest = divmod(abs(minutes), 60)
     offset = f"{'-' if minutes < 0 else '+'}{hours}{f':{rest:02d}' if rest else ''}" if minutes else ""
     return f"{there:%Y-%m-%d %H:%M} UTC{offset}"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """0.731 as "73.1%"; a missing value as a dash."""
+    return "–" if share is None or share != share else f"{share * 100:.{digits}f}%"
+
+
+def counted(number: object) -> str:
+    """A whole number in groups of three: "1,920"; a word as it stands."""
+    return f"{number:,}" if isinstance(number, int) else str(number)
+
+
+def p_value(p: float | None) -> str:
+    """A p-value with three digits: "0.567", "< 0.001"; empty where there is none."""
+    return "" if p is None or p != p else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Both ends of an interval of shares: "70.2 to 75.9%"."""
+    return "no interval" if low is None or high is None else f"{low * 100:.1f} to {high * 100:.1f}%"

@@ -2,10 +2,13 @@
 
 import json
 import math
+import re
 from typing import Any
 
 from sftqa_core.jsonrecord import Setting, parse_json
 
+# control characters, halves of characters, and marks that turn the reading direction round: never part of what is shown
+UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 NOTHING = "none"  # what None is called where it is not the default
 
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from pages._ui import charts
+from sftqa_core.figures.themes import INK, TOOLS
 
 
 class Place:
@@ -61,5 +62,5 @@ def test_words_on_the_page_are_readable_in_either_theme(draw):
     for theme in ("light", "dark"):
         draw("a", theme)
         figure = draw.place.drawn[-1]
-        assert figure.data[0].textfont.color == figure.layout.font.color == charts._INK[theme]
-        assert figure.layout.xaxis.tickfont.color == figure.layout.yaxis.title.font.color == charts._TOOLS[theme]
+        assert figure.data[0].textfont.color == figure.layout.font.color == INK[theme]
+        assert figure.layout.xaxis.tickfont.color == figure.layout.yaxis.title.font.color == TOOLS[theme]

@@ -6,12 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from pages._ui.runs import forms, result_panels
+from pages._ui.runs import forms
 from pages._ui.titles import differences, shown_value
 from pages._ui.wording import phase_words, step_of
 from sftqa_core.jsonrecord import declared
 from sftqa_core.records import TrainSettings
 from sftqa_core.records.recipes import RECIPES, Keep, Repeat, SftMix
+from sftqa_core.reports import run_words
 from tests.pages.conftest import MORE, words
 from tests.pages.test_pages import button
 
@@ -72,11 +73,11 @@ def test_titles_and_tables_name_the_recipe():
 def test_results_say_what_the_recipe_was(explorer):
     """Its settings, its source and its notes; nothing for a plain run."""
     run = SimpleNamespace(settings=TrainSettings("m", recipe=Repeat(passes=4)), notes=("All is well.",))
-    first, second = result_panels.recipe_notes(run)
+    first, second = run_words.recipe_notes(run)
     assert first.startswith("Recipe Repeat, 4 passes. Trains on the same few examples")
     assert "arXiv 2305.13230" in first
     assert second == "All is well."
-    assert result_panels.recipe_notes(SimpleNamespace(settings=TrainSettings("m"))) == []
+    assert run_words.recipe_notes(SimpleNamespace(settings=TrainSettings("m"))) == []
 
 
 def test_stages_are_steps_of_the_training():

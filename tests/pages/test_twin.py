@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pages._ui import resources
-from pages._ui.model_names import names_of
 from pages._ui.runs.twin import LABEL, changes_of
+from sftqa_core.models.model_names import names_of
 from sftqa_core.records import Job, ModelCard, PromptFormat, StudySettings, TrainSettings, with_cutoffs
 from tests.pages import standin
 from tests.pages.conftest import MORE, words

@@ -17,6 +17,7 @@ from sftqa_core.errors import SftqaError
 from sftqa_core.jsonrecord import declared
 from sftqa_core.records import ComparedRun, StudySettings, TrainSettings
 from sftqa_core.records.result_names import bundle_of, is_cell, own_name, study_and_rest
+from sftqa_core.records.setting_words import cell_words
 
 MOST = 60  # references that an address holds
 EVERY_PAIR = "every-pair"
@@ -89,16 +90,6 @@ def pick_cells(settings: StudySettings, model: str, stamp: str, names: list[str]
     if st.button("Compare", key=f"cells-add-{where}", type="primary", disabled=not wanted, icon=":material/compare_arrows:"):
         link = {"runs": ",".join([*names, *wanted][:MOST])} | ({"pool": "1"} if several else {})
         open_page("pages/compare.py", link)
-
-
-def cell_words(run: TrainSettings, seed: bool = True) -> str:
-    """What a cell of a study was tuned on."""
-    if run.n == 0:
-        words = f"untouched, {run.more_shots[0]}-shot" if run.more_shots else "untouched"
-    else:
-        words = f"n = {'all' if run.n == TrainSettings.ALL else f'{run.n:,}'}"
-        words += f", level {' + '.join(run.scheme.labels[at] for at in run.levels)}" if run.levels is not None else ""
-    return f"{words}, seed {run.seed}" if seed else words
 
 
 def options(names: list[str], stamp: str) -> tuple[str, bool, str | None]:

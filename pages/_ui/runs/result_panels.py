@@ -12,16 +12,15 @@ from pages._ui.charts import draw
 from pages._ui.fields import label
 from pages._ui.panels import share_metric
 from pages._ui.pickers import linked_choice
-from pages._ui.titles import differing, model_name, shown_value
-from pages._ui.wording import duration, interval, literal, percent
+from pages._ui.titles import differing, shown_value
+from pages._ui.wording import duration, literal
 from sftqa_core.figures.curves import looks_figure, loss_figure
 from sftqa_core.figures.levels import accuracy_figure
-from sftqa_core.figures.style import FEW
-from sftqa_core.records import DOMAIN_NAMES, DomainAccuracy, RunSummary, TrainSettings
+from sftqa_core.records import DOMAIN_NAMES, RunSummary, TrainSettings
 from sftqa_core.records.result_names import bundle_of
+from sftqa_core.reports import run_words
 
 PARTS = {"all": "all test facts", "uncontested": "uncontested only", "contested": "contested only"}
-TIMES = {"select": "choosing examples", "probe": "probing", "train": "training", "eval": "answering", "all": "total"}
 
 
 def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, height: int = 380, clickable: bool = False) -> None:
@@ -34,7 +33,7 @@ def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, he
         title = f"{DOMAIN_NAMES.get(domain, domain).capitalize()} facts"
         few_shot, majority = (summary.baselines.get(name, {}).get(domain) for name in ("few_shot", "majority"))
         with column:
-            st.markdown(f"**{title}** · {_domain_words(domain, settings)}")
+            st.markdown(f"**{title}** · {literal(run_words.domain_words(domain, settings))}")
             more = {shots: summary.baselines[stage][domain] for shots, stage in others.items()}
             both = (summary.before[domain], summary.after[domain], few_shot, majority)
             figure = partial(accuracy_figure, *both, height, settings.shots, more)
@@ -45,79 +44,14 @@ def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, he
                 address.put(level=levels[round(point.x)].level, change="none", page=None, **{"in": domain})
 
 
-def cut_note(run: Any) -> str:
-    """Says that a time limit ended the training early; empty where none did."""
-    told = f"The training was {run.cut}; the weights it had then were kept and evaluated. How far it got depended on the machine."
-    return told if run.cut else ""
-
-
-def recipe_notes(run: Any) -> list[str]:
-    """The recipe of a run with its settings, where it comes from, and what it says of what it did; nothing for plain runs."""
-    recipe = run.settings.recipe
-    if recipe is None:
-        return []
-    return [f"Recipe {recipe}. {recipe.about} Source: {recipe.source}. What is different here: {recipe.differs}", *run.notes]
-
-
-def fewer_shots_note(summary: RunSummary, settings: TrainSettings) -> str:
-    """Says where the context window held fewer k-shot examples than asked for, or none were; empty where it held all."""
-    if not settings.few_shot_stages:
-        return "The k-shot baselines were skipped: how well the base model answers with examples in the prompt is not known here."
-    means = [f"of {settings.few_shot_stages[stage]} {mean:g} on average" for stage, mean in (summary.shown or {}).items()]
-    return f"The context window is too short for all k-shot examples: {', '.join(means)}." if means else ""
-
-
-def _domain_words(domain: str, settings: TrainSettings) -> str:
-    """What a domain is to this run: one tuned on chosen relations was tested on the usual ones."""
-    if settings.relations is None:
-        return {"in": "relations it was tuned on", "out": "other relations"}.get(domain, domain)
-    return f"tuned on {literal(', '.join(settings.relations))} only"
-
-
-def level_error(settings: TrainSettings, moved: tuple[int, int] | None) -> str:
-    """How sure the levels are: of this model and these facts, where that was measured (METHOD 8.6)."""
-    if moved is None:
-        return "Levels have an error: a second probe assigns a different level to some facts. To how many of these was not measured."
-    model, share = literal(model_name(settings.model)), percent(moved[0] / moved[1], 0)
-    return f"Levels have an error: a second probe of {model} assigns a different level to {share} of {moved[1]:,} of these test facts."
-
-
 def headline(summary: RunSummary) -> None:
-    """Mean over levels and micro average of each domain that has facts, with intervals, the change, and the value without echo facts.
-
-    No tile is empty: where a level has no facts, or a domain none at all, that is said instead of a mean.
-    """
-    tiles = []
-    for domain, after in summary.after.items():
-        if not after.natural_n:
-            continue
-        before, name = summary.before[domain], DOMAIN_NAMES.get(domain, domain).capitalize()
-        bare = summary.without_echo.get("after", {}).get(domain)
-        bare = None if bare is None or bare.natural_n == after.natural_n else bare  # no echo facts: nothing to tell
-        if after.macro is not None:
-            tiles.append((f"{name}: mean over levels", after.macro, before.macro, _macro_lines(after) + _bare_line(bare and bare.macro)))
-        lines = [f"{interval(after.natural_low, after.natural_high)} (Wilson 95%)", f"n = {after.natural_n:,}", *_no_mean(after)]
-        tiles.append((f"{name}: micro average", after.natural, before.natural, lines + _bare_line(bare and bare.natural)))
+    """Mean over levels and micro average of each domain that has facts, with intervals, the change, and the value without echo facts."""
+    tiles = run_words.tiles(summary)
     for column, tile in zip(st.columns(len(tiles)), tiles, strict=True) if tiles else ():
         with column:
             share_metric(*tile)
-    if empty := [DOMAIN_NAMES.get(domain, domain) for domain, after in summary.after.items() if not after.natural_n]:
-        st.caption(f"No {' and no '.join(empty)} test facts.")
-
-
-def _no_mean(after: DomainAccuracy) -> list[str]:
-    missing = [level.level for level in after.per_level if level.level not in after.macro_levels]
-    return [f"No test facts of {', '.join(missing)}, so there is no mean over levels."] if after.macro is None and missing else []
-
-
-def _macro_lines(after: DomainAccuracy) -> list[str]:
-    few = [level.level for level in after.per_level if level.n < FEW]
-    weights = f"unweighted, {len(after.macro_levels)} levels" + (f"; {', '.join(few)} with fewer than {FEW} facts" if few else "")
-    return [f"{interval(after.macro_low, after.macro_high)} (95%, from the levels' Wilson intervals)", weights]
-
-
-def _bare_line(value: float | None) -> list[str]:
-    return [] if value is None else [f"without echo facts: {percent(value)}"]
+    if empty := run_words.untested_domains(summary):
+        st.caption(empty)
 
 
 def completions_of(facts: Any) -> int:
@@ -155,7 +89,7 @@ def made_with(run: Any) -> None:
         merge = " (--merge merges the adapter into the base model)" if run.settings.method == "lora" else ""
         st.markdown(f"**Command to export the tuned model for other tools**{merge}")
         st.code(f"sftqa export {shlex.quote(run.id)} --out tuned-model", language="bash", wrap_lines=True)
-    took = {TIMES[name]: seconds for name, seconds in run.summary.seconds.items() if name in TIMES and seconds >= 0.5}
+    took = {run_words.TIMES[name]: seconds for name, seconds in run.summary.seconds.items() if name in run_words.TIMES and seconds >= 0.5}
     times = ", ".join(f"{name} {duration(seconds)}" for name, seconds in took.items())
     st.text(f"Took: {times}" if times else "")
     first, second = st.columns(2)

@@ -5,6 +5,7 @@ import streamlit as st
 from pages._ui import panels, pickers, resources
 from pages._ui.studies import study_panels
 from sftqa_core.figures.curves import amount_figure
+from sftqa_core.reports import study_words
 
 MEAN = "mean over levels"
 NAMED = {"as facts come": "micro average"}  # what tables call it
@@ -30,7 +31,7 @@ def accuracy_by_amount(tables: resources.Tables) -> None:
     )  # fmt: skip
     if shown is not None:
         st.caption("Dashed lines: the base model with k-shot examples instead of tuning.")
-    st.caption("Bars: 95% intervals; each fact is averaged over seeds, then facts are resampled. Small points: single seeds.")
+    st.caption(study_words.AMOUNT)
     if beside:
         without = "Only means over levels are published."
         st.caption(f"Dashed: {paper}. One line per training level; compare shapes, not values." if paper else without)

@@ -18,15 +18,12 @@ from sftqa_core.records import DOMAIN_NAMES, StudySettings
 from sftqa_core.records.amounts import points
 from sftqa_core.records.recipes import RECIPES, Recipe
 from sftqa_core.records.studying import CONTROL, recipe_study
+from sftqa_core.reports import study_words
 
-COST_TITLES = {
-    "setting": "tuned by", "train_s": "training, s", "all_s": "all, s", "train_ratio": "training, × plain", "all_ratio": "all, × plain",
-}  # fmt: skip
 COST_HELPS = {
     "train_s": "All stages of the recipe, mean over seeds, on the machine on which each run was done.",
     "all_s": "With choosing the examples and answering the test facts.",
 }
-FORGETTING_TITLES = {"setting": "tuned by", "facts": "right before", "low": "95% from", "high": "to"}
 FORGETTING_HELPS = {
     "facts": "Facts that the base model answers rightly.",
     "forgotten": "Of these, the share that is answered wrongly after tuning.",
@@ -140,8 +137,8 @@ def cost_and_forgetting(tables: resources.Tables, model: str) -> None:
     with left:
         st.markdown("**What it cost in time**")
         rows = of_model(tables["cost"], model).drop(columns=["model", "seeds", "seed_ratios"], errors="ignore")
-        draw_table(rows, COST_TITLES, COST_HELPS)
+        draw_table(rows, study_words.COST_TITLES, COST_HELPS)
     with right:
         st.markdown("**What it cost in forgetting**")
         rows = of_model(tables["forgetting"], model).drop(columns=["model", "seeds", "per_seed"], errors="ignore")
-        draw_table(rows, FORGETTING_TITLES, FORGETTING_HELPS)
+        draw_table(rows, study_words.FORGETTING_TITLES, FORGETTING_HELPS)

@@ -9,8 +9,9 @@ from pages._ui.charts import draw
 from pages._ui.studies import study_panels
 from sftqa_core.figures.level_shift import flows_figure, moves_figure
 from sftqa_core.records import DOMAIN_NAMES
+from sftqa_core.reports.study_words import UNTOUCHED
 
-UNTOUCHED, BASE = "untouched, probed again", "base model, probed again"  # its name in tables, and on the page
+BASE = "base model, probed again"  # what the page calls UNTOUCHED
 
 
 @panels.piece

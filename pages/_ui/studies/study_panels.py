@@ -13,7 +13,7 @@ from pages._ui.bundles.bundle_panel import origin_note
 from pages._ui.charts import Point, draw
 from pages._ui.columns import draw_table
 from pages._ui.compare import compare_picks
-from pages._ui.downloads import csv_button
+from pages._ui.downloads import csv_button, report_button
 from pages._ui.labels import label_panel, label_reads
 from pages._ui.runs.forms import file_button
 from pages._ui.runs.job_panel import job_panel
@@ -23,14 +23,11 @@ from pages._ui.wording import literal, percent, sentence
 from sftqa_core.figures.matrices import matrix_figure
 from sftqa_core.records import DOMAIN_NAMES, STUDIES, Finding, Labelled, StudyReport, StudySettings
 from sftqa_core.records.amounts import signed
+from sftqa_core.reports import study_words
 
 SHOWN_AT_ONCE = 4  # answers to one question
 REDRAWN_S = 60.0  # while a study runs: counting it takes seconds, in which the page fades
 VERDICTS = {"yes": "blue", "no": "violet", "cannot tell": "gray"}  # neither is the good one
-ENOUGH_TITLES = {
-    "relative": "share of the best", "low": "95% from", "high": "to", "smallest": "smallest within 95%", "chosen": "smallest here",
-    "least": "fewest facts of a level",
-}  # fmt: skip
 ENOUGH_HELPS = {"smallest": "Share of resamples in which this number is the smallest within 95% of the best."}
 
 
@@ -73,7 +70,7 @@ def study_body(
     if active:
         _redraw_while_running(active[0].id)
     if not report.done:
-        panels.empty("No run of this study has finished yet.")
+        panels.empty(study_words.NO_RUNS)
         address.over()
     return settings, report, tables
 
@@ -177,13 +174,12 @@ def findings(report: StudyReport, model: str | None = None) -> None:
     st.subheader(whose, anchor=False)
     chosen = [finding for finding in report.findings if model is None or finding.about.split(",")[0] == model]
     if not chosen:
-        st.caption("No findings yet: too few runs have finished.")
+        st.caption(study_words.NO_FINDINGS)
     for question in dict.fromkeys(finding.question for finding in chosen):
         with st.container(border=True):
             _question(question, [finding for finding in chosen if finding.question == question], report.settings.models)
     notes = [f"- {sentence(with_names(note, report.settings.models))}" for note in report.notes]
-    title = "How findings are decided, what the papers report, what the models were pre-trained on"
-    panels.folded(title, "how-decided", ":material/gavel:", lambda: st.markdown("\n".join(notes)))
+    panels.folded(study_words.NOTES_TITLE, "how-decided", ":material/gavel:", lambda: st.markdown("\n".join(notes)))
 
 
 def _question(question: str, answers: list[Finding], models: tuple[str, ...]) -> None:
@@ -248,7 +244,7 @@ def forgetting(table: pd.DataFrame, model: str) -> None:
         seeds = "seeds: " + ", ".join(f"{value:.2f}" for value in row.per_seed)
         change = signed(row.now - row.before, 2)
         st.metric(f"Perplexity after tuning on {row.after}", f"{row.now:.2f}", change, delta_color="inverse", help=seeds)
-    st.caption("Lower is better. 1,000 held-out documents, made like the pre-training text.")
+    st.caption(study_words.FORGETTING)
 
 
 def _bar(study: Any, report: StudyReport, active: bool) -> None:
@@ -264,6 +260,7 @@ def _bar(study: Any, report: StudyReport, active: bool) -> None:
             if st.button("Add two seeds", icon=":material/add:", help=f"Adds runs with seeds {seeds}; finished runs are kept."):
                 ask_to_start("Add two seeds", more)
         file_button(settings)
+        report_button([study.name], "study-report")
         with st.popover("Command", icon=":material/terminal:"):
             st.code(f"sftqa study --config {resources.study_name(settings)}.yaml", language="bash", wrap_lines=True)
         label_panel.label_button(Labelled("study", study.name, study.shipped), "study")

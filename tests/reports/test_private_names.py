@@ -1,0 +1,65 @@
+"""What models and sources are called where no path, server or key may stand."""
+
+from __future__ import annotations
+
+import pytest
+
+from sftqa_core.records import StudySettings, TrainSettings
+from sftqa_core.reports.private_names import HIDDEN, Names, public_name
+
+SHOWN = {
+    "atlas-llama": "atlas-llama",
+    "atlas:8": "atlas:8",
+    "owner/name": "owner/name",
+    "owner/name@main": "owner/name@main",
+    "hub:owner/name?subject=a/b": "hub:owner/name?subject=a/b",
+    "run:20260101-000000-one": "run:20260101-000000-one",
+    "/home/ann/models/base": "base",
+    "/home/ann/models/base.gguf": "base.gguf",
+    "/home/ann/models/base@main": "base@main",
+    "~/base": "base",
+    "../secret/base": "base",
+    "./base/": "base",
+    "secret/project/base": "base",
+    r"C:\Users\Ann\facts.csv?subject=s": "facts.csv?subject=s",
+    "http://10.0.0.7:8000/v1#llama": "llama (on a server)",
+    "https://ann.example/v1#/srv/ann/llama": "llama (on a server)",
+    "http://ann:pass@host:8000/v1#llama": HIDDEN,
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_name_without_its_place(name):
+    """Of paths the last part, of servers the model's name; names of the hub and of built-in models stay."""
+    assert public_name(name) == SHOWN[name]
+
+
+def test_a_folder_that_is_there_is_a_place(tmp_path, monkeypatch):
+    """A relative path looks like a name of the hub until something lies there."""
+    monkeypatch.chdir(tmp_path)
+    assert public_name("secret/base") == "secret/base"
+    (tmp_path / "secret" / "base").mkdir(parents=True)
+    assert public_name("secret/base") == "base"
+
+
+def test_every_text_has_the_public_names(workspace):
+    """Sentences, cells' names, folders of the workspace, homes; a folder's name does not cut that of a folder in it."""
+    names = Names((TrainSettings("/data/ann/my models/base", "/data/ann/facts.csv"), TrainSettings("/data/ann/my models/base/last")))
+    assert names.text("/data/ann/my models/base/last learned from /data/ann/facts.csv") == "last learned from facts.csv"
+    assert names.text("amount-1:/data/ann/my%20models/base:n60:s0") == "amount-1:base:n60:s0"
+    assert names.text(f"kept in {workspace.root}/runs") == f"kept in {HIDDEN}/runs"
+    assert names.text("see /home/ann/x and /Users/ann/y") == f"see {HIDDEN}/x and {HIDDEN}/y"
+
+
+def test_settings_for_a_command(workspace):
+    """Models and sources alone are changed: a study's, too."""
+    study = StudySettings("amount", ("/data/ann/base", "atlas-llama"), "/data/ann/facts.csv?subject=s")
+    public = Names((study,)).settings(study)
+    assert (public.models, public.source) == (("base", "atlas-llama"), "facts.csv?subject=s")
+    assert public.prompt == study.prompt
+
+
+def test_keys_are_never_shown(workspace, monkeypatch):
+    """Wherever one would stand."""
+    monkeypatch.setenv("SFTQA_ENGINES_KEY", "sk-of-a-server")
+    assert Names(()).text("asked with sk-of-a-server") == f"asked with {HIDDEN}"
