@@ -7,7 +7,6 @@ import pytest
 from pages._ui import resources
 from sftqa_core.reports import report_files
 from tests.made_runs import facts_of, made_run
-from tests.pages.test_study_pages import page  # noqa: F401 - what ships, as it is
 
 LABEL = "Report (HTML)"
 
@@ -35,7 +34,7 @@ def test_results_and_compare_offer_it(explorer, workspace, made):
     assert made == [(("one", "two"), "one", True, None)]
 
 
-def test_a_studys_page_offers_it(page, made):  # noqa: F811
+def test_a_studys_page_offers_it(page, made):
     """Beside its file."""
     assert labels(page("shift")).count(LABEL) == 1
     assert made == []
