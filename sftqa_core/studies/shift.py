@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from sftqa_core.evaluation.intervals import ALPHA, percentiles, resampled
+from sftqa_core.evaluation.intervals import ALPHA, deviations, percentiles, resampled
 from sftqa_core.records import DOMAIN_NAMES, Finding, TrainSettings
 from sftqa_core.records.amounts import points
 from sftqa_core.studies import statistics
@@ -120,9 +120,7 @@ def untouched_words(share: float) -> str:
 
 
 def _other_text(model: str, row: Row, alpha: float) -> Finding:
-    from scipy.stats import norm
-
-    half = float(norm.isf(alpha / 2)) * row["log_ratio_se"]
+    half = deviations(alpha) * row["log_ratio_se"]
     low, value, high = (math.expm1(row["log_ratio"] + step) for step in (-half, 0, half))
     seeds = ", ".join(f"{seed:.2f}" for seed in row["per_seed"])
     text = (

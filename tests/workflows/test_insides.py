@@ -123,6 +123,22 @@ def test_what_was_measured_before_a_stop_is_kept(world, workspace, counted, monk
     assert counted == ["drift", "knowledge"]
 
 
+def test_other_templates_or_levels_of_examples_are_looked_at_anew(world, workspace, counted, monkeypatch):
+    """Drift where stored completions give another statement, restoration where an example's level is known now; the rest is kept."""
+    wanted = workflows.inside_settings(run_of(world, save_model=True), ["drift", "restoration", "knowledge"], **SMALL)
+    first = workflows.inside(wanted)
+    with monkeypatch.context() as patched:
+        patched.setattr(inside_runs.drift, "best_templates", lambda *about: pd.DataFrame({"relation": ["P1"], "template": [3]}))
+        other = workflows.inside(wanted)
+    assert counted == ["drift", "restoration", "knowledge", "drift"]
+    assert other.run == first.run
+    assert other.pieces["drift"].own != first.pieces["drift"].own
+    run = inside_runs.InsideRun(wanted, Recorder())
+    run.run.prober.levels(run._trained_on)
+    workflows.inside(wanted)
+    assert counted == ["drift", "restoration", "knowledge", "drift", "restoration"]
+
+
 @pytest.mark.parametrize(
     ("changes", "measures", "why"),
     [
@@ -172,9 +188,12 @@ RUN = {"settings": {"n": 4}, "model": "m", "source": SOURCE.fingerprint}
 WANTED = InsideSettings("one", TrainSettings("m", "small", n=4))
 
 
-def keep(workspace, measure, tables, run=RUN, wanted=WANTED):
+READ = {"templates": lambda: "templates", "examples": lambda: "examples"}
+
+
+def keep(workspace, measure, tables, run=RUN, wanted=WANTED, read=READ):
     about = Look("one", wanted.run, ("L0", "L1"), TEST, {}, "made")
-    return kept_looks.write(workspace, kept_looks.key_of(run, measure, wanted), tables, SOURCE, about)
+    return kept_looks.write(workspace, kept_looks.key_of(run, measure, wanted, read), tables, SOURCE, about)
 
 
 def keep_answers(workspace, run=RUN):
@@ -208,7 +227,7 @@ def test_what_is_damaged_or_of_another_version_is_passed_over(workspace, monkeyp
         kept_looks.read(kept, SOURCE)
     with pytest.raises(NotFound, match="other facts than small has now"):
         kept_looks.read(kept, replace(SOURCE, fingerprint="other"))
-    assert kept_looks.find(workspace, kept_looks.key_of(RUN, "drift", WANTED)) is None  # so it is taken again
+    assert kept_looks.find(workspace, kept_looks.key_of(RUN, "drift", WANTED, READ)) is None  # so it is taken again
     monkeypatch.setitem(kept_looks.VERSIONS, "drift", 2)
     assert kept_looks.kept_looks(workspace)[0].measures == ()
     write_folder(workspace.root / "inside" / "foreign", lambda work: None, {"kind": "look inside"})
@@ -223,9 +242,26 @@ def test_of_several_settings_the_last_look_counts(workspace):
     assert first != last
     (kept,) = kept_looks.kept_looks(workspace)
     assert kept_looks.read(kept, SOURCE).tables["knowledge"]["facts"]["k"].eq(1.0).all()
-    asked = kept_looks.kept(workspace, RUN, replace(WANTED, measures=("knowledge",)))  # with other settings: those
+    asked = kept_looks.kept(workspace, RUN, {"knowledge": kept_looks.key_of(RUN, "knowledge", WANTED, READ)})  # with other settings: those
     assert kept_looks.read(asked, SOURCE).tables["knowledge"]["facts"]["k"].eq(0.0).all()
     assert asked.pieces["knowledge"].own == {"per_level": 60, "wrong": 10}
+
+
+def test_looks_that_read_other_results_are_told_apart(workspace):
+    """Drift at other statements, and curves and restoration of examples of other levels, are other looks; only drift can't be compared."""
+    keys = {
+        (measure, name): kept_looks.key_of(RUN, measure, WANTED, {**READ, name: lambda: "other"} if name else READ)
+        for measure in ("drift", "restoration", "knowledge", "curves")
+        for name in ("", "templates", "examples")
+    }
+    moved = {which for which, key in keys.items() if key != keys[which[0], ""]}
+    assert moved == {("drift", "templates"), ("restoration", "examples"), ("curves", "examples")}
+    keep_answers(workspace)
+    for measure in ("drift", "curves"):
+        keep(workspace, measure, {"facts": TEST[["fact_id"]]})
+    (kept,) = kept_looks.kept_looks(workspace)
+    assert kept.pieces["drift"].own == {"statements": 60, "templates": "templates"}
+    assert kept.pieces["curves"].own == {"looks": 10}
 
 
 def test_a_fact_that_the_source_lacks_is_refused(workspace):

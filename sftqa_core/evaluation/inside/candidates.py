@@ -8,7 +8,9 @@ with it.
 
 **What a model answered** is the first known object of the relation that its text names, else its first clause. A first clause that is
 said to questions of two relations or more ("No idea, sorry") is a reply to any question and no answer to this one: ranking it would ask
-whether the model says the answer, not whether it knows it. It is left out.
+whether the model says the answer, not whether it knows it. It is left out. So is a first clause that is a sentence: one that repeats the
+question's subject and says more, or that has more than four words and more than any object of the relation ("Ann Lee was a writer who").
+A model's own words are likelier to it than any name, so a sentence among the candidates would hide what it knows.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from sftqa_core.memory.consistency import KnownObjects, known_objects, standing_
 
 TEXTS = ("base_text", "text")  # columns with the answers of the base and of the tuned model, where a fact table has them
 MOST_RIGHT = 4  # of several right answers, so many at most: the likeliest one counts
+SHORT = 4  # words that any answer may have
 
 
 @dataclass(frozen=True)
@@ -45,20 +48,22 @@ class Relations:
 
     objects: Mapping[str, KnownObjects]
     common: Mapping[str, tuple[str, ...]]  # the commonest first; of equally common ones the first in the alphabet
+    longest: Mapping[str, int]  # the most words that an answer may have: those of the longest object, `SHORT` at least
 
     @classmethod
     def of(cls, pair: Pair) -> Relations:
         """Objects are those of all facts; how common they are is counted on train facts, or on all where a relation has none."""
         facts = pair.source.facts
         objects = known_objects(facts, pair.aliases)
-        common = {}
+        common, longest = {}, {}
         for relation, rows in facts.groupby(facts["relation"].astype("str")):
             train = rows[rows["split"] == "train"]
             known = objects[str(relation)]
             counts = Counter(known.standing[answers[0]] for answers in (train if len(train) else rows)["answers"])
             ordered = sorted(counts, key=lambda name: (-counts[name], name))
             common[str(relation)] = tuple(known.shown[name] for name in ordered)
-        return cls(objects, common)
+            longest[str(relation)] = max(SHORT, *(len(answer.split()) for answers in rows["answers"] for answer in answers))
+        return cls(objects, common, longest)
 
 
 def candidates_of(pair: Pair, facts: pd.DataFrame, relations: Relations, most: int) -> list[Candidates]:
@@ -68,9 +73,10 @@ def candidates_of(pair: Pair, facts: pd.DataFrame, relations: Relations, most: i
     matcher, rivals = Matcher(pair.settings.match), facts["rival"] if "rival" in facts else [None] * len(facts)
     texts = zip(*(facts[column] for column in names), strict=True) if names else [()] * len(facts)
     found = []
-    for relation, answers, rival, said in zip(facts["relation"].astype("str"), facts["answers"], rivals, texts, strict=True):
-        known = relations.objects[relation]
-        spans = [_span(text, known, clauses[column]) for column, text in zip(names, said, strict=True)]
+    rows = zip(facts["relation"].astype("str"), facts["subject"], facts["answers"], rivals, texts, strict=True)
+    for relation, subject, answers, rival, said in rows:
+        known, longest = relations.objects[relation], relations.longest[relation]
+        spans = [_span(text, known, clauses[column], subject, longest) for column, text in zip(names, said, strict=True)]
         planted = [rival] if isinstance(rival, str) else []
         right = _Right(answers, known, pair.aliases, matcher)
         fixed = right.others((*planted, *relations.common[relation]), max(1, most - len(TEXTS)))
@@ -94,12 +100,13 @@ def _replies(facts: pd.DataFrame, column: str, relations: Relations) -> frozense
     return frozenset(answer for answer, where in said.items() if len(where) > 1)
 
 
-def _span(text: str, known: KnownObjects, replies: frozenset[str]) -> str:
-    """What a text answers, as it is written; "" for nothing, or for a reply to any question."""
+def _span(text: str, known: KnownObjects, replies: frozenset[str], subject: str, longest: int) -> str:
+    """What a text answers, as it is written; "" for nothing, for a reply to any question, and for a sentence."""
     answer, is_known = known.read(text)
     if is_known:
         return known.shown[answer]
-    if not answer or answer in replies:
+    words, repeated = len(answer.split()), subject.casefold() in answer.casefold()
+    if not answer or answer in replies or words > longest or (repeated and words > len(subject.split())):
         return ""
     written = re.search(re.escape(answer), text, re.IGNORECASE)  # first clauses are told in lower case, which is not what the model wrote
     return written[0] if written else ""

@@ -41,11 +41,13 @@ from sftqa_core.engine import capacity, drawing
 from sftqa_core.engine.greedy import most_probable
 from sftqa_core.engine.last_logits import LastLogits
 from sftqa_core.evaluation.inside.pair import Pair
+from sftqa_core.knowledge.aliases import Aliases
+from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.knowledge.relations import fill
 from sftqa_core.memory.stored_levels import level_columns
 from sftqa_core.models.loading import continuation, encode_prompts
 from sftqa_core.progress import Phase, Reporter, uncounted
-from sftqa_core.records import LevelScheme
+from sftqa_core.records import LevelScheme, ModelCard, TrainSettings
 from sftqa_core.records.inside import InsideSettings
 from sftqa_core.records.tuning import probe_settings
 from sftqa_core.training.encoding import Plain, answer_text, asking, prompt_text
@@ -65,7 +67,7 @@ def look(pair: Pair, settings: InsideSettings, reporter: Reporter) -> dict[str, 
     """The tables above. Deterministic; the shuffle follows the run's seed. Raises `Stopped` between passes, `OutOfMemory` where not even
     one prompt has room, `ModelUnavailable` for logits that are not numbers."""
     facts = pair.test.sort_values("fact_id", kind="stable").reset_index(drop=True)
-    templates = best_templates(pair)
+    templates = best_templates(pair.base.card, pair.source, pair.test, pair.settings, pair.aliases)
     asked = stated_facts(pair.test, settings.statements)
     places = np.flatnonzero(facts["fact_id"].isin(asked["fact_id"]))
     stated = facts.iloc[places]
@@ -130,13 +132,13 @@ def stated_facts(facts: pd.DataFrame, count: int) -> pd.DataFrame:
     return facts[facts["level"].notna()].groupby(["level", "domain"], sort=False, observed=True).head(count)
 
 
-def best_templates(pair: Pair) -> pd.DataFrame:
-    """TEMPLATES, of the relations in turn."""
-    settings = probe_settings(pair.settings)
+def best_templates(card: ModelCard, source: FactSource, test: pd.DataFrame, run: TrainSettings, aliases: Aliases) -> pd.DataFrame:
+    """TEMPLATES, of the test facts' relations in turn, from what is stored of the base model."""
+    settings = probe_settings(run)
     scheme = settings.scheme if settings.scheme.by_statements else LevelScheme()
-    known = level_columns(pair.base.card, pair.source, pair.test, replace(settings, scheme=scheme), pair.aliases)
+    known = level_columns(card, source, test, replace(settings, scheme=scheme), aliases)
     rows = []
-    for relation, group in known.groupby(pair.test["relation"].astype("str").to_numpy(), sort=True):
+    for relation, group in known.groupby(test["relation"].astype("str").to_numpy(), sort=True):
         there = group[group["hits_per_template"].notna()]
         hits = np.array([np.asarray(each, dtype=float) for each in there["hits_per_template"]]).sum(axis=0) if len(there) else np.zeros(1)
         best = int(hits.argmax())

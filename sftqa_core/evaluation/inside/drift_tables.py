@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sftqa_core.artifacts import Kept
 from sftqa_core.evaluation.inside import drift_weights
 from sftqa_core.evaluation.inside.look import Look
 from sftqa_core.evaluation.inside.sentences import Ends, Question, Sentence, answers, compared, judged, number, side, texts, unanswered
@@ -46,13 +47,24 @@ def looked_at(looks: Sequence[Look]) -> list[Look]:
 
 
 def facts_of(look: Look, kind: str) -> pd.DataFrame:
-    """QUESTIONS or STATEMENTS of a run with the columns of its facts; all numbers are float64."""
-    table, facts = look.tables["drift"][kind], look.facts.sort_values("fact_id", kind="stable").reset_index(drop=True)
+    """QUESTIONS or STATEMENTS of a run with fact_id, domain and level (Int64) of its facts, was_right and is_right; numbers are float64."""
+    table, facts = look.tables["drift"][kind], _ordered.get(look, lambda: _by_id(look.facts))
     if kind == STATEMENTS:
         facts = facts.iloc[table["place"].to_numpy()].reset_index(drop=True)
         table = table.drop(columns="place")
     numbers = {str(name): column.to_numpy(dtype=float) for name, column in table.items()}
-    return facts.assign(**numbers, was_right=facts["base_correct"].to_numpy(float), is_right=facts["correct"].to_numpy(float))
+    return facts.assign(**numbers)
+
+
+_ordered: Kept[pd.DataFrame] = Kept(64)  # by look: sorting by name takes longer than all else that is done with a run's facts
+
+
+def _by_id(facts: pd.DataFrame) -> pd.DataFrame:
+    """What drift's tables need of facts, in the order of their ids."""
+    some = facts[["fact_id", "domain", "level"]].assign(
+        was_right=facts["base_correct"].to_numpy(float), is_right=facts["correct"].to_numpy(float)
+    )
+    return some.sort_values("fact_id", kind="stable").reset_index(drop=True)
 
 
 def over_seeds(looks: Sequence[Look], kind: str) -> pd.DataFrame:
@@ -65,7 +77,7 @@ def over_seeds(looks: Sequence[Look], kind: str) -> pd.DataFrame:
         rows = rows.assign(lost=was * (1 - now), kept=was * now)
         tables.append(rows.assign(kl_lost=rows["kl"] * rows["lost"], kl_kept=rows["kl"] * rows["kept"]))
     every = pd.concat(tables, ignore_index=True)
-    numbers = [name for name in every.select_dtypes("float") if name not in ("rival_share", "level")]
+    numbers = [name for name in every.select_dtypes("float") if name != "level"]
     known = every.assign(level=every["level"].astype("Int64").fillna(-1).astype(int), runs=1).groupby("fact_id", sort=True)
     mean = known[numbers].mean().assign(**{name: known[name].first() for name in ("domain", "level")}, runs=known["runs"].sum())
     return mean[mean["runs"] == len(looks)].drop(columns="runs").reset_index()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ _OWN = {  # settings that a measure depends on
     "drift": ("statements",), "restoration": ("per_level", "draws"), "knowledge": ("per_level", "wrong"), "curves": ("looks",),
     NAME: ("name",),
 }  # fmt: skip
+_READ = {"drift": ("templates",), "restoration": ("examples",), "curves": ("examples",)}  # stored results that a measure reads besides
 _FACT_COLUMNS = ("fact_id", "relation", "subject", "question", "answers", "domain", "echo", "contested", "rival")
 _log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Piece:
     """One measure of one run on disk."""
 
     folder: Path
-    own: Mapping[str, Any]  # settings of the look that it depends on
+    own: Mapping[str, Any]  # what it was asked with: settings of the look, and drift's templates; looks that differ here can't be compared
     made: str  # where the tuned model came from, and whether it is the one that was stored
 
 
@@ -70,10 +71,20 @@ class KeptLook:
         return tuple(measure for measure in MEASURES if measure in self.pieces)
 
 
-def key_of(run: Mapping[str, Any], measure: str, settings: InsideSettings) -> dict[str, Any]:
-    """All that a measure's numbers depend on; `run` is what the tuned model and its test facts depend on."""
+def key_of(run: Mapping[str, Any], measure: str, settings: InsideSettings, read: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    """All that a measure's numbers depend on; `run` is what the tuned model and its test facts depend on.
+
+    `read` names the stored results that some measures read besides, as fingerprints: `templates` of drift's statements, which follow from
+    stored completions, and `examples`, the run's training examples with their levels. Each is asked for where it is needed.
+    """
     own = {name: getattr(settings, name) for name in _OWN.get(measure, ())}
-    return {"run": dict(run), "measure": measure, "version": VERSIONS[measure], "settings": own}
+    besides = {"read": {name: read[name]() for name in _READ[measure]}} if measure in _READ else {}
+    return {"run": dict(run), "measure": measure, "version": VERSIONS[measure], "settings": own, **besides}
+
+
+def _asked_with(key: Mapping[str, Any]) -> dict[str, Any]:
+    """What `Piece.own` holds. Training examples are others for each seed, so they are no part of it."""
+    return {**key["settings"], **{name: value for name, value in key.get("read", {}).items() if name != "examples"}}
 
 
 def find(workspace: Workspace, key: Mapping[str, Any]) -> Path | None:
@@ -124,7 +135,7 @@ def kept_looks(workspace: Workspace) -> list[KeptLook]:
             if key["version"] != VERSIONS.get(measure):
                 continue
             names.setdefault(run, []).append(manifest["name"])
-            piece = Piece(folder, key["settings"], manifest["made"])
+            piece = Piece(folder, _asked_with(key), manifest["made"])
             if pieces.setdefault(run, {}).setdefault(measure, piece) == piece and measure == ANSWERS:
                 base = fingerprint({name: value for name, value in key["run"].items() if name != "settings"})
                 told = TrainSettings.from_dict(manifest["run"]), tuple(manifest["labels"]), base, key["run"]["source"]
@@ -143,14 +154,14 @@ def _age(folder: Path, workspace: Workspace) -> tuple[bool, int]:
         return True, 0
 
 
-def kept(workspace: Workspace, run: Mapping[str, Any], settings: InsideSettings) -> KeptLook:
-    """What is stored of one run, of the measures that are asked for with just these settings. Raises `NotFound`."""
+def kept(workspace: Workspace, run: Mapping[str, Any], keys: Mapping[str, Mapping[str, Any]]) -> KeptLook:
+    """What is stored of one run; of the measures in `keys` what has just that key. Raises `NotFound`."""
     wanted = fingerprint(run)
     for look in kept_looks(workspace):
         if look.run == wanted:
-            folders = {measure: find(workspace, key_of(run, measure, settings)) for measure in settings.measures}
+            folders = {measure: find(workspace, key) for measure, key in keys.items()}
             manifests = {measure: (folder, read_manifest(folder)) for measure, folder in folders.items() if folder}
-            exact = {measure: Piece(folder, told["settings"]["settings"], told["made"]) for measure, (folder, told) in manifests.items()}
+            exact = {measure: Piece(folder, _asked_with(told["settings"]), told["made"]) for measure, (folder, told) in manifests.items()}
             return KeptLook(**vars(look) | {"pieces": {**look.pieces, **exact}})
     raise NotFound("What was seen inside this run was removed meanwhile. Look again.")
 

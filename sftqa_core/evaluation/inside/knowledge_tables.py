@@ -79,9 +79,9 @@ _read: Kept[pd.DataFrame] = Kept(16)  # by looks: every table below begins with 
 
 
 def facts_by_seed(looks: Sequence[Look]) -> pd.DataFrame:
-    """A row for each look and fact that all looks have: look (position), fact_id, domain, level (Int64), and for both models (`base_known`
-    and so on) m and rights (wrong and right answers), k, known, other (known under another subject; NaN where there is none), fixed (known
-    in the fixed set), said, pairs and the columns of RANKED_BY.
+    """A row for each look and fact that all looks have: look (position), fact_id, fact (its place among the sorted ids), domain, level
+    (Int64), and for both models (`base_known` and so on) m and rights (wrong and right answers), k, known, other (known under another
+    subject; NaN where there is none), fixed (known in the fixed set), said, pairs and the columns of RANKED_BY.
     It is kept and shared: it must not be changed."""
     return _read.get(tuple(looks), lambda: _by_seed(looks))
 
@@ -101,9 +101,11 @@ def _by_seed(looks: Sequence[Look]) -> pd.DataFrame:
         about = look.facts[["fact_id", "domain", "level"]].astype({"fact_id": str})
         tables.append(both[0].join(both[1], how="inner").reset_index().merge(about, on="fact_id").assign(look=at))
     if not tables:
-        return pd.DataFrame(columns=["look", "fact_id", "domain", "level", *(f"{name}_{column}" for name in MODELS for column in _OF_EACH)])
+        each = (f"{name}_{column}" for name in MODELS for column in _OF_EACH)
+        return pd.DataFrame(columns=["look", "fact_id", "fact", "domain", "level", *each])
     every = pd.concat(tables, ignore_index=True)
-    return every[every.groupby("fact_id")["look"].transform("size") == len(looks)].reset_index(drop=True)
+    every = every[every.groupby("fact_id")["look"].transform("size") == len(looks)].reset_index(drop=True)
+    return every.assign(fact=pd.factorize(every["fact_id"], sort=True)[0])  # tables below group by it: names would take ten times as long
 
 
 def by_level(looks: Sequence[Look], totals: bool = False) -> pd.DataFrame:
@@ -122,7 +124,7 @@ def by_level(looks: Sequence[Look], totals: bool = False) -> pd.DataFrame:
         for name in MODELS:
             shares = {share: _mean(_per_fact(part, f"{name}_{share}"), len(looks)) for share in ("known", "said", "other")}
             shares["excess"] = _difference(part, f"{name}_known", f"{name}_other")
-            about = {"domain": domain, "level": level, "model": name, "facts": part["fact_id"].nunique(), "seeds": len(looks)}
+            about = {"domain": domain, "level": level, "model": name, "facts": part["fact"].nunique(), "seeds": len(looks)}
             right, wrong = (part[f"{name}_{column}"].to_numpy(dtype=float) for column in ("rights", "m"))
             rows.append({**about, **_flat(shares), "chance": float((right / (right + wrong)).mean()), "wrong": int(wrong.max())})
     return pd.DataFrame(rows, columns=list(BY_LEVEL))
@@ -387,7 +389,7 @@ def _classes(table: pd.DataFrame, model: str) -> np.ndarray:
 
 def _per_fact(table: pd.DataFrame, column: str) -> np.ndarray:
     """Means over seeds [facts] of those facts that have a value with every seed."""
-    values: np.ndarray = table[column].astype(float).groupby(table["fact_id"]).mean(skipna=False).dropna().to_numpy()
+    values: np.ndarray = table[column].astype(float).groupby(table["fact"]).mean(skipna=False).dropna().to_numpy()
     return values
 
 
@@ -396,7 +398,7 @@ def _sums(table: pd.DataFrame, columns: dict[str, np.ndarray], seeds: int) -> np
     import pandas as pd
 
     counted = pd.DataFrame({name: values.astype(float) / max(1, seeds) for name, values in columns.items()})
-    sums: np.ndarray = counted.groupby(table["fact_id"].to_numpy()).sum().to_numpy()
+    sums: np.ndarray = counted.groupby(table["fact"].to_numpy()).sum().to_numpy()
     return sums
 
 

@@ -25,6 +25,7 @@ at the share that dev facts chose for them, else once: one evaluation costs as m
 | own_examples | share, level | as in `own` | the same, one by one; missing in older looks |
 | | example | category | its fact_id, which the source need not have: recipes make examples |
 | | correct | bool | answered rightly |
+| own_facts | fact_id, level | str, Int8 | of the twelve looks that ship, which lack `own_examples`: the examples that were asked |
 """
 
 from __future__ import annotations
@@ -196,9 +197,14 @@ class Restored:
         return sum(int((each > 0).sum()) for each in changes), sum(map(_squares, changes)) / self._whole
 
 
+def own_asked(examples: pd.DataFrame, per_level: int) -> pd.DataFrame:
+    """The run's examples that are asked: the first `per_level` of each level, those without one in a group of their own."""
+    return examples[examples.groupby("level", dropna=False).cumcount() < per_level].reset_index(drop=True)
+
+
 def _own(pair: Pair, restored: Restored, per_level: int, reporter: Reporter, phase: Phase) -> dict[str, pd.DataFrame]:
     """The tables `own` and `own_examples`. Examples whose level is not known stand in a row of their own."""
-    examples = pair.examples[pair.examples.groupby("level", dropna=False).cumcount() < per_level].reset_index(drop=True)
+    examples = own_asked(pair.examples, per_level)
     questions, tables = Questions.of(pair, examples), list[pd.DataFrame]()
     for share in OWN:
         restored.put_back(restored.masks("relative", share, 0))

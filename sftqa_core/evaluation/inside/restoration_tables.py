@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sftqa_core.artifacts import Kept
 from sftqa_core.evaluation.comparing import BETTER, FEW, OPEN, WORSE, Difference, Resamples, corrected
 from sftqa_core.evaluation.inside.drift_tables import trained_on
 from sftqa_core.evaluation.inside.look import Look
@@ -63,7 +64,11 @@ class Scores:
 
     @classmethod
     def of(cls, looks: Sequence[Look], table: str) -> Scores | None:
-        """From the table `answers` or `blocks`; None where no look has it."""
+        """From the table `answers` or `blocks`; None where no look has it. It is kept and shared: it must not be changed."""
+        return _scores.get((tuple(looks), table), lambda: cls._read(looks, table))
+
+    @classmethod
+    def _read(cls, looks: Sequence[Look], table: str) -> Scores | None:
         seen = [look for look in looks if len(look.tables.get(MEASURE, {}).get(table, ()))]
         asked = [look.tables[MEASURE]["facts"]["fact_id"].tolist() for look in seen]
         common = set.intersection(*map(set, asked)) if asked else set()
@@ -119,6 +124,9 @@ class Scores:
                     yield domain, place, strata
 
 
+_scores: Kept[Scores | None] = Kept(64)  # by looks and table: every table below begins with them
+
+
 def point(way: str, share: float) -> tuple[str, float]:
     """A way and a share as the tables name them: shares are stored in 32 bits, and nothing put back is the same in every way."""
     exact = min(SHARES, key=lambda known: abs(known - share))
@@ -151,9 +159,16 @@ def curve(looks: Sequence[Look]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(CURVE))
 
 
+_choices_of: Kept[pd.DataFrame] = Kept(64)  # by looks, like the scores
+
+
 def chosen(looks: Sequence[Look]) -> pd.DataFrame:
     """way, share, accuracy (on dev facts, mean over seeds), facts (the fewest of a seed), by_level, chosen, by_seed (the shares that single
-    seeds chose): which share dev facts choose for each way, of equal ones the smallest."""
+    seeds chose): which share dev facts choose for each way, of equal ones the smallest. It is kept and shared: it must not be changed."""
+    return _choices_of.get(tuple(looks), lambda: _chosen(looks))
+
+
+def _chosen(looks: Sequence[Look]) -> pd.DataFrame:
     import pandas as pd
 
     tables = [look.tables[MEASURE]["chosen"] for look in looks if len(look.tables.get(MEASURE, {}).get("chosen", ()))]
@@ -225,8 +240,8 @@ def blocks(looks: Sequence[Look]) -> pd.DataFrame:
     scores, plain = Scores.of(looks, "blocks"), Scores.of(looks, "answers")
     if scores is None or plain is None:
         return pd.DataFrame(columns=list(BLOCKS))
-    for own, tuned in zip(scores.answers, plain.answers, strict=True):
-        own[TUNED] = tuned[TUNED]
+    beside = [{**own, TUNED: tuned[TUNED]} for own, tuned in zip(scores.answers, plain.answers, strict=True)]
+    scores = replace(scores, answers=tuple(beside))
     names = [name for name in scores.names if name != TUNED]
     asked, found, means = [], [], []
     for domain in DOMAINS:
@@ -248,8 +263,8 @@ def own(looks: Sequence[Look]) -> pd.DataFrame:
     """OWN: the runs' own training examples by level (None: not known) and share of the largest relative change put back.
 
     A fact that several seeds were trained on is averaged over them and counts once; then facts are resampled, or one seed's have Wilson's
-    interval. Older looks do not say which fact an example was: theirs count as many facts as the seed with most has, since the others may
-    have had the same ones.
+    interval. Older looks do not say which example was answered rightly, only how many: theirs have Wilson's interval of as many facts as
+    the seeds were trained on, each once, or, where facts are not named either, of as many as the seed with most has.
     """
     import pandas as pd
 
@@ -257,12 +272,15 @@ def own(looks: Sequence[Look]) -> pd.DataFrame:
     if not seen:
         return pd.DataFrame(columns=list(OWN))
     one_by_one = all("own_examples" in tables for tables in seen)
+    named = [tables["own_facts"] for tables in seen if "own_facts" in tables]
+    apart = pd.concat(named).drop_duplicates("fact_id")["level"] if len(named) == len(seen) else None
     every = pd.concat([tables["own_examples" if one_by_one else "own"].astype({"correct": float}) for tables in seen], ignore_index=True)
     labels, rows = looks[0].labels, []
     groups: Any = every.groupby(["level", "share"], dropna=False)
     for (at, share), some in groups:
         level = None if pd.isna(at) else labels[int(at)]
-        facts, value = _of_examples(some, len(seen)) if one_by_one else _of_counts(some)
+        own = None if apart is None else int((apart.isna() if level is None else apart == at).sum())
+        facts, value = _of_examples(some, len(seen)) if one_by_one else _of_counts(some, own)
         rows.append((level, point("", share)[1], facts, (value.value or 0) * facts, *value))
     return pd.DataFrame(rows, columns=list(OWN))
 
@@ -273,9 +291,9 @@ def _of_examples(some: pd.DataFrame, seeds: int) -> tuple[int, Estimate]:
     return len(scores), mean_interval(scores, seeds, resampled(scores[:, None])[:, 0])
 
 
-def _of_counts(some: pd.DataFrame) -> tuple[int, Estimate]:
-    """The same of each seed's counts: at least so many facts, and Wilson's interval as if there were no others."""
-    facts, share = int(some["facts"].max()), float(some["correct"].sum() / some["facts"].sum())
+def _of_counts(some: pd.DataFrame, facts: int | None) -> tuple[int, Estimate]:
+    """The same of each seed's counts: of so many facts, or at least so many where that is not known; the interval is Wilson's."""
+    facts, share = int(some["facts"].max()) if facts is None else facts, float(some["correct"].sum() / some["facts"].sum())
     low, high = map(float, share_interval(share * facts, facts))
     return facts, Estimate(share, max(0.0, low), min(1.0, high))
 

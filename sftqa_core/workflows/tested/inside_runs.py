@@ -30,6 +30,7 @@ from sftqa_core.progress import Reporter
 from sftqa_core.records import InsideSettings, TrainSettings
 from sftqa_core.studies.cells import canonical
 from sftqa_core.training import runs
+from sftqa_core.training.selection import train_pool
 from sftqa_core.workflows.tested.insides import refuse
 from sftqa_core.workflows.tested.tested_models import tested
 from sftqa_core.workflows.training import TrainingRun
@@ -58,11 +59,12 @@ class InsideRun:
         """Take what is missing, keep each measure as soon as it is there, and return all that is known of this run."""
         if missing := self.missing():
             self._take(missing)
-        found = kept_looks.kept(self.workspace, self._identity, self.settings)
+        keys = {measure: self._key(measure) for measure in self.settings.measures}
+        found = kept_looks.kept(self.workspace, self._identity, keys)
         if self.settings.name not in found.names:  # a run of the same settings was looked at under its own name
             about = Look(self.settings.name, self._told, found.labels, self._test, {})
             kept_looks.write(self.workspace, self._key(kept_looks.NAME), {}, self.run.source, about)
-            found = kept_looks.kept(self.workspace, self._identity, self.settings)
+            found = kept_looks.kept(self.workspace, self._identity, keys)
         return found
 
     def _take(self, missing: list[str]) -> None:
@@ -82,7 +84,8 @@ class InsideRun:
         return [measure for measure in measures if kept_looks.find(self.workspace, self._key(measure)) is None]
 
     def _key(self, measure: str) -> dict[str, object]:
-        return kept_looks.key_of(self._identity, measure, self.settings)
+        read = {"templates": self._templates, "examples": self._levels_trained_on}
+        return kept_looks.key_of(self._identity, measure, self.settings, read)
 
     @cached_property
     def _identity(self) -> dict[str, object]:
@@ -98,6 +101,26 @@ class InsideRun:
             "levels": _levels(self._test),
             "dev": _levels(self._dev),
         }
+
+    def _templates(self) -> str:
+        """Which statements drift is measured at, and what chose them: a fingerprint."""
+        run, prober = self.run, self.run.prober
+        return fingerprint(drift.best_templates(prober.card, run.source, self._test, run.settings, prober.aliases).to_dict("list"))
+
+    def _levels_trained_on(self) -> str:
+        """Which examples the run was trained on, and the levels that are known of them: a fingerprint. Those that a recipe makes follow
+        from these, but may be other facts of the source: of a recipe's run all train facts count."""
+        facts = self._trained_on
+        if self.run.settings.recipe is not None:
+            pool = train_pool(self.run.source, self.run.settings)
+            facts = pd.concat([facts, pool[~pool["fact_id"].isin(facts["fact_id"])]])
+        facts = facts.sort_values("fact_id", ignore_index=True)
+        return fingerprint([list(facts["fact_id"]), _levels(self._labelled(facts))])
+
+    @cached_property
+    def _trained_on(self) -> pd.DataFrame:
+        """The examples that the run's settings choose, in the order in which they are drawn."""
+        return self.run.selection().facts
 
     @cached_property
     def _dev(self) -> pd.DataFrame:
@@ -131,12 +154,12 @@ class InsideRun:
             examples = runs.read_run(self.model.name).examples()  # of a recipe not those that were chosen
         else:
             self.reporter.log(f"Training {self.model.name} again from its settings ...")
-            self._again, selected = True, run.selection()
+            self._again, selected = True, self._trained_on
             if "curves" in missing:
                 self._observer = curves.observer(
-                    run.prober.loaded, self._labelled(selected.facts), self._dev, settings, self.settings, self.reporter
+                    run.prober.loaded, self._labelled(selected), self._dev, settings, self.settings, self.reporter
                 )
-            made = run.tune(selected.facts, scratch, run.look(), observer=self._observer)
+            made = run.tune(selected, scratch, run.look(), observer=self._observer)
             self._settle = made.settle
             tuned, examples = made.tuned.loaded, made.examples
         before = run.base_answers(self._test)["before"]

@@ -169,11 +169,11 @@ def test_statements_are_made_by_the_template_with_most_hits(monkeypatch):
     hits = [[0.0, 5.0, 9.0] if relation == "P17" else None for relation in pair.test["relation"]]
     known = pd.DataFrame({"hits_per_template": hits, "completions": [30 if each else pd.NA for each in hits]})
     monkeypatch.setattr(drift, "level_columns", lambda *_: known)
-    templates = drift.best_templates(pair).set_index("relation")
+    templates = drift.best_templates(pair.base.card, pair.source, pair.test, pair.settings, pair.aliases).set_index("relation")
     facts = int((pair.test["relation"] == "P17").sum())
     assert templates.loc["P17"].tolist() == [2, 9 * facts, 10 * facts]
     assert all(templates.loc[name].tolist() == [0, 0, 0] for name in templates.index if name != "P17")
-    prompts = drift.statements(pair, pair.test, drift.best_templates(pair))
+    prompts = drift.statements(pair, pair.test, drift.best_templates(pair.base.card, pair.source, pair.test, pair.settings, pair.aliases))
     texts = pair.tuned.tokenizer.batch_decode([prompt.ids for prompt in prompts])
     at = pair.test["relation"].tolist().index("P17")
     assert texts[at] == SOURCE.relations["P17"].templates[2].replace("{subject}", pair.test["subject"][at])

@@ -149,6 +149,17 @@ def test_candidates_are_rival_answers_and_common_objects_without_aliases(base):
     assert (found[0].added, found[3].added) == ((True, False, False, True), (True, True, False, False))
 
 
+def test_sentences_are_no_candidates(base):
+    """A first clause that repeats the subject and says more, or is longer than any answer; the subject alone is an answer."""
+    subject = pair_of(base, base).test["subject"].tolist()
+    said = ([f"{subject[0]} is old town.", f"{subject[1]}.", "Nobody ever was told of that.", "Mount Doom"], "")
+    pair = pair_of(base, base, said=said)
+    found = candidates_of(pair, pair.test, Relations.of(pair), 4)
+    assert [subject[1] in one.wrong for one in found] == [False, True, False, False]
+    assert "Mount Doom" in found[3].wrong
+    assert not any(len(name.split()) > 2 for one in found for name in one.wrong)
+
+
 def test_the_other_subject_has_another_answer():
     """Of the same relation and with no right answer in common; none where all have the same."""
     facts = pd.DataFrame({"relation": ["a", "a", "b", "a", "b"], "answers": [["x"], ["x"], ["x"], ["y"], ["x"]]})

@@ -171,6 +171,19 @@ def test_own_examples_without_names_count_as_one_seed():
     assert own.equals(tables.own([made_look(0)]))
 
 
+def test_own_examples_with_names_alone_count_each_fact_once():
+    """Answers are counted by seed, but which facts they were is known: 20 of 40 are the same, so the interval is that of 60 facts."""
+    looks = []
+    for seed in (0, 1):
+        look = made_look(seed)
+        names = pd.DataFrame({"fact_id": [f"{at}" for at in range(20 * seed, 20 * seed + 40)], "level": pd.array([0] * 40, dtype="Int8")})
+        looks.append(dataclasses.replace(look, tables={"restoration": {**look.tables["restoration"], "own_facts": names}}))
+    both, alone = (row_of(tables.own(some), level="L0", share=0.0) for some in (looks, looks[:1]))
+    assert (both["facts"], both["correct"], both["accuracy"]) == pytest.approx((60, 6, 0.1))
+    assert (both["low"], both["high"]) == pytest.approx(wilson(6, 60))
+    assert (alone["low"], alone["high"]) == pytest.approx(wilson(4, 40))
+
+
 def test_without_dev_facts_blocks_are_told_all_the_same():
     """No share can be chosen, and that is said."""
     look = made_look()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sftqa_core.artifacts import Kept
 from sftqa_core.evaluation.inside.look import Look
 
 if TYPE_CHECKING:
@@ -119,7 +120,15 @@ class Grids:
         return np.where(before[:, -1] if before.shape[1] else np.zeros(len(self.fits), dtype=bool), missed.astype(float), np.nan)
 
 
+_grids: Kept[Grids] = Kept(64)  # by look: words, charts and regression all begin with them
+
+
 def grids_of(look: Look) -> Grids:
+    """What was seen of a watched run. It is kept and shared: it must not be changed."""
+    return _grids.get(look, lambda: _grids_of(look))
+
+
+def _grids_of(look: Look) -> Grids:
     table, facts = look.tables["curves"]["facts"], look.tables["curves"]["watched"]
     ordered = table.sort_values(["fact", "step"])
     steps = sorted(int(step) for step in ordered["step"].unique())

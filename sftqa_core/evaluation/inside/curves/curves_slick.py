@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sftqa_core.artifacts import Kept
 from sftqa_core.evaluation import intervals
 from sftqa_core.evaluation.inside.curves.curves_grids import ALL, Grids, curves_of, grids_of, watched_runs
 from sftqa_core.evaluation.inside.look import Look
@@ -82,8 +83,15 @@ class Regression:
     reason: str = ""  # why it can't be told
 
 
+_found: Kept[Regression] = Kept(16)  # by looks: words and chart both show it
+
+
 def regression(looks: Sequence[Look]) -> Regression:
     """Over all watched runs of one base model."""
+    return _found.get(tuple(looks), lambda: _regression(looks))
+
+
+def _regression(looks: Sequence[Look]) -> Regression:
     import pandas as pd
 
     lowest = looks[0].labels[0] if looks else ""
