@@ -27,7 +27,7 @@ def test_numbers_stand_beside_the_facts_they_are_of():
     for kind, size in (("questions", 1), ("statements", 0.1)):
         facts = facts_of(shuffled, kind)
         assert len(facts) == 160
-        lost = facts["base_correct"] & ~facts["correct"]
+        lost = (facts["was_right"] == 1) & (facts["is_right"] == 0)
         assert facts.loc[facts["level"] == 0, "kl"].mean() == pytest.approx(2 * size, rel=0.02)
         assert facts.loc[lost, "kl"].mean() == pytest.approx(2.5 * size, rel=0.02)
 

@@ -176,7 +176,8 @@ def test_own_examples_with_names_alone_count_each_fact_once():
     looks = []
     for seed in (0, 1):
         look = made_look(seed)
-        names = pd.DataFrame({"fact_id": [f"{at}" for at in range(20 * seed, 20 * seed + 40)], "level": pd.array([0] * 40, dtype="Int8")})
+        levels = pd.array([0] * 40 + [None] * 5, dtype="Int8")
+        names = pd.DataFrame({"fact_id": [f"{at}" for at in range(20 * seed, 20 * seed + 40)] + list("abcde"), "level": levels})
         looks.append(dataclasses.replace(look, tables={"restoration": {**look.tables["restoration"], "own_facts": names}}))
     both, alone = (row_of(tables.own(some), level="L0", share=0.0) for some in (looks, looks[:1]))
     assert (both["facts"], both["correct"], both["accuracy"]) == pytest.approx((60, 6, 0.1))
