@@ -19,7 +19,7 @@ STATEMENTS, the same of the facts that have one, with `place`, the position of t
 and kl10, as published: over the tuned model's ten likeliest tokens, both models' logits of these brought to a sum of 1.
 
 TEMPLATES, a row a relation: relation, template (its number), hits and completions of it (both 0 where none are stored: the first template).
-Where levels are by likelihood, hits is the rounded sum of the answers' probabilities and completions is 0.
+Where levels are by likelihood, hits are those to be expected, rounded, and completions is 0.
 
 LAYERS, a row a module and layer (restoring.by_layer): module, layer (null outside of layers), parameters, changed, top (changed ones
 among the `TOP` share of all parameters that changed most, relatively), relative_share, squared_share.
