@@ -10,7 +10,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 
 from pages._ui import address, entrance, tools
-from pages._ui.look import HEAD
+from pages._ui.look import HEAD, ICON
 from sftqa_core.records import STUDIES
 from sftqa_core.server.middleware import Guard
 from sftqa_core.server.moved import Moved
@@ -20,16 +20,6 @@ from sftqa_core.server.shell import Headed
 sys.setswitchinterval(0.0005)
 # A full collection stops everybody for a tenth of a second where 100,000 facts are held, and the usual bounds ask for several a page.
 gc.set_threshold(50_000)
-
-# Five rising bars in the level colours. Spelled out, and pages have no icons, because a named icon is fetched from another host.
-ICON = "data:image/svg+xml," + "".join(
-    ["%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 15 15'%3E"]
-    + [
-        f"%3Crect x='{3 * at}' y='{12 - 3 * at}' width='2.4' height='{3 + 3 * at}' fill='%23{colour}'/%3E"
-        for at, colour in enumerate(("7453a6", "3f76bf", "1d9a9c", "57b05a", "c4a821"))
-    ]
-    + ["%3C/svg%3E"]
-)
 
 if __name__ != "__main__":  # imported by the server that `streamlit run` starts: however it is started, the guard is in front
     first = [Middleware(Guard, entrance=entrance.opened()), Middleware(Moved), Middleware(Headed, head=HEAD)]

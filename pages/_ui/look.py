@@ -120,4 +120,14 @@ document.addEventListener("keydown", (event) => {
   document.querySelector(`.st-key-learn-${way} button:enabled`)?.click()
 })
 """
+# The explorer's picture: five rising bars in the level colours. Spelled out, and pages have no icons, because a named icon is fetched from
+# another host.
+ICON = "data:image/svg+xml," + "".join(
+    ["%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 15 15'%3E"]
+    + [
+        f"%3Crect x='{3 * at}' y='{12 - 3 * at}' width='2.4' height='{3 + 3 * at}' fill='%23{colour}'/%3E"
+        for at, colour in enumerate(("7453a6", "3f76bf", "1d9a9c", "57b05a", "c4a821"))
+    ]
+    + ["%3C/svg%3E"]
+)
 HEAD = f"<style>{STYLE}</style><script>{_MENU}{_HISTORY}{_TURNING}</script>"

@@ -12,8 +12,9 @@ from pages._ui.columns import draw_table
 from pages._ui.inside import chapter
 from pages._ui.wording import literal
 from sftqa_core.artifacts import Kept
-from sftqa_core.evaluation.inside.drift_tables import QUESTIONS, STATEMENTS, Drift, looked_at, sentences
+from sftqa_core.evaluation.inside.drift_tables import QUESTIONS, STATEMENTS, Drift, looked_at
 from sftqa_core.evaluation.inside.drift_weights import PUBLISHED_TOP
+from sftqa_core.evaluation.inside.drift_words import sentences
 from sftqa_core.evaluation.inside.look import Look
 from sftqa_core.evaluation.inside.sentences import Sentence
 from sftqa_core.figures import inside_drift

@@ -74,7 +74,7 @@ def sizes(names: tuple[str, ...], stamp: str) -> Any:
 def level_cells(stamp: str) -> tuple[list[str], list[str]]:
     """Names of a study's cells that were tuned on the lowest level alone, and on the highest alone, with equally many examples."""
     for study in background.studies():
-        if study.settings.kind == "level" and _fits(study.settings, MODEL):
+        if study.settings.kind == "level" and not study.bundle and _fits(study.settings, MODEL):
             cells = _cells(study.settings, MODEL)
             last = len(study.settings.scheme.labels) - 1
             lowest, highest = ({run.seed: name for name, run in cells.items() if run.levels == (level,)} for level in (0, last))
@@ -85,13 +85,13 @@ def level_cells(stamp: str) -> tuple[list[str], list[str]]:
 
 @st.cache_data(show_spinner="Reading the study…", ttl=600, max_entries=4)
 def model_cells(n: int, stamp: str) -> tuple[list[str], list[str], Any]:
-    """Names of cells of MODEL and of OTHER that were tuned on the same `n` examples, and the settings of their study."""
+    """Names of cells of MODEL and of OTHER that were tuned on the same `n` examples, and their study."""
     for study in background.studies():
-        if study.settings.kind == "models" and _fits(study.settings, MODEL, OTHER):
+        if study.settings.kind == "models" and not study.bundle and _fits(study.settings, MODEL, OTHER):
             both = [_cells(study.settings, model) for model in (MODEL, OTHER)]
             first, second = ({run.seed: name for name, run in cells.items() if run.n == n and not run.more_shots} for cells in both)
             if seeds := sorted(first.keys() & second.keys()):
-                return [first[seed] for seed in seeds], [second[seed] for seed in seeds], study.settings
+                return [first[seed] for seed in seeds], [second[seed] for seed in seeds], study
     return [], [], None
 
 

@@ -56,7 +56,7 @@ def draw() -> None:
     shares = tables["shares"]
     both = shares[shares["model"].isin([MODEL, OTHER])]
     lesson.outcome(_came_out(comparison, taken))
-    figure = partial(shares_figure, both, "in", study.scheme.labels)
+    figure = partial(shares_figure, both, "in", study.settings.scheme.labels)
     lesson.chart(figure, "learn-shares", "In-domain facts by level in both models", tables)
     page_link(
         "pages/compare.py", "These runs, fact by fact", "learn-models", icon=":material/compare_arrows:",

@@ -72,10 +72,10 @@ def inside_settings(name: str, measures: Sequence[str] | None = None, **own: int
 def inside_words(chosen: Sequence[Look], others: Sequence[Look], measure: str) -> dict[str, list[str]]:
     """What may be said of one measure at the seeds of one setting, beside all looks on the same base model: measure -> sentences; nothing
     where it was not taken."""
-    from sftqa_core.evaluation.inside import curves_tables, drift_tables, knowledge_tables, restoration_tables
+    from sftqa_core.evaluation.inside import curves_tables, drift_tables, drift_words, knowledge_tables, restoration_tables
 
     said: dict[str, Callable[[], list[str]]] = {
-        "drift": lambda: drift_tables.words(drift_tables.Drift(chosen, drift_tables.looked_at(others))),
+        "drift": lambda: drift_words.words(drift_tables.Drift(chosen, drift_tables.looked_at(others))),
         "restoration": lambda: restoration_tables.words(chosen),
         "knowledge": lambda: knowledge_tables.words(chosen, knowledge_tables.stored(others)),
         "curves": lambda: curves_tables.words(chosen, others),

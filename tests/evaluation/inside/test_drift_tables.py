@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sftqa_core.evaluation.inside.drift_tables import Drift, _of_runs, facts_of, looked_at, over_seeds, sentences, words
+from sftqa_core.evaluation.inside.drift_tables import Drift, facts_of, looked_at, over_seeds
+from sftqa_core.evaluation.inside.drift_words import _of_runs, sentences, words
 from sftqa_core.evaluation.inside.look import Look
 from sftqa_core.evaluation.intervals import median_interval, spearman_interval
 from tests.looks import LABELS, SHARES, drift_look
