@@ -115,9 +115,9 @@ def _came_out(guess: int, verdict: str, test: PairTest | None, done: int) -> str
     )
     larger, smaller = (int(name) for name in (test.run, test.against))
     if verdict == "too few":
-        return f"**{guess:,} is too few**: {larger:,} examples make {change}."
+        return f"**{guess:,} is too few**: with {larger:,} examples accuracy changes by {change}."
     if verdict == "fewer would do":
-        return f"**{smaller:,} would do, as far as can be told**: from {smaller:,} to {larger:,} examples {change}."
+        return f"**{smaller:,} would do, as far as can be told**: from {smaller:,} to {larger:,} examples accuracy changes by {change}."
     if larger == guess:
-        return f"**{guess:,} it is**: better than {smaller:,} by {change}, and no larger number was tried."
-    return f"**{guess:,} is enough, as far as can be told**: {larger:,} examples are not seen to be better: {change}."
+        return f"**{guess:,} it is**: from {smaller:,} on accuracy changes by {change}, and no larger number was tried."
+    return f"**{guess:,} is enough, as far as can be told**: {larger:,} are not seen to be better: accuracy changes by {change}."

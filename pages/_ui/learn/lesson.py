@@ -61,7 +61,7 @@ def draw_step(steps: Sequence[Step]) -> None:
         )
         at = names.index(picked)
     step = steps[at]
-    st.header(step.question, anchor=False)
+    (st.title if presenting else st.header)(step.question, anchor=False)
     try:
         step.draw()
     except SftqaError as error:  # the other steps can still be reached

@@ -78,6 +78,6 @@ def _came_out(comparison: Comparison, taken: str) -> str:
     accuracies = f"{lesson.share(unknown.accuracy['in'].micro)} against {lesson.share(known.accuracy['in'].micro)}"
     verdict = {"better": "unknown facts are **better**", "worse": "unknown facts are **worse**"}.get(test.verdict, f"**{test.verdict}**")
     return (
-        f"{right}: {verdict}. {unknown.settings.n:,} examples of {low} instead of {high} make {difference(test, seeds)}: "
+        f"{right}: {verdict}. {unknown.settings.n:,} examples of {low} instead of {high} change accuracy by {difference(test, seeds)}: "
         f"{accuracies} right answers."
     )
