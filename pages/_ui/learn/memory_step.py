@@ -1,17 +1,19 @@
 """Step 2: a fact's memory level is guessed from how often the model's text stated it; then its completions are revealed."""
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from pages._ui import address, panels
-from pages._ui.facts.consistency_panel import one_fact as answers_of
+from pages._ui.facts import consistency_reads
 from pages._ui.facts.fact_list import one_fact
 from pages._ui.learn import guesses, learn_reads, lesson
 from pages._ui.learn.learn_reads import MODEL, SOURCE
 from pages._ui.wording import between, literal, percent, score
 from sftqa_core.evaluation.intervals import LEAST, wilson
+from sftqa_core.figures.answer_kinds import fact_answers_figure
 from sftqa_core.records import PAPER
 
 QUESTION = "How well does it know this fact?"
@@ -46,7 +48,7 @@ def draw() -> None:
         st.caption(_levels())
         return
     lesson.outcome(_revealed(fact, guess))
-    answers_of(MODEL, SOURCE, fact, PAPER)
+    _answers(fact)
     right = {_about(fact_id): str(one_fact(learn_reads.profile(), fact_id)["level"]) for fact_id in ids}
     with st.container(horizontal=True, vertical_alignment="center"):
         following = str(at + 2) if at + 1 < len(ids) else None
@@ -83,6 +85,16 @@ def _revealed(fact: Any, guess: str) -> str:
     drawn = f"{int(fact['hits']):,} of {int(fact['completions']):,} completions name the right answer"
     sure = f"R = {score(fact['score'])}, 95% {between(fact['low_samples'], fact['high_samples'])} if they were drawn again"
     return f"{right}: it is at **{fact['level']}**. {drawn} ({sure})."
+
+
+def _answers(fact: Any) -> None:
+    """The answers in its completions, counted."""
+    found, rival = consistency_reads.fact(MODEL, SOURCE, str(fact["fact_id"]), PAPER), fact.get("rival")
+    if found is None:
+        return
+    shown, named = found.answers.to_dict("records"), rival if isinstance(rival, str) else ""
+    lesson.chart(partial(fact_answers_figure, shown, named), "learn-answers", "The commonest answers", repr((shown, named)))
+    st.caption("Completions by the answer that they name. Teal: right." + (" Red: the other answer that its text names." if named else ""))
 
 
 def _tally(right: int, made: int) -> str:
