@@ -105,7 +105,7 @@ def test_a_failed_job_is_told_and_can_be_started_again(explorer, workspace, jobs
     app = explorer("own_facts", {"source": source}, example=False, real=True)
     assert "The disk is full" in words(app).replace("\\", "")
     assert {"Try again", "Pre-train this model"} <= {button.label for button in app.button}
-    assert states(app) == ["done", "failed", *["needs the step before"] * 3]
+    assert states(app) == ["done", "failed", *["waits"] * 3]
 
 
 def test_questions_alone_can_not_be_learned_from(explorer, workspace, tmp_path):

@@ -25,7 +25,7 @@ _LATEST = 200  # jobs of a kind among which a step's own is looked for
 _BADGES = {
     **STATES,
     "not started": ("not started", "gray", ":material/radio_button_unchecked:"),
-    "waiting": ("needs the step before", "gray", ":material/lock:"),
+    "waiting": ("waits", "gray", ":material/lock:"),
     "problem": ("can't go on", "red", ":material/error:"),
 }
 _FAILED = ("failed", "cancelled")
