@@ -37,5 +37,5 @@ def test_results_and_compare_offer_it(explorer, workspace, made):
 
 def test_a_studys_page_offers_it(page, made):  # noqa: F811
     """Beside its file."""
-    assert labels(page("shift")).count(LABEL) == 1
+    assert labels(page("what_moves")).count(LABEL) == 1
     assert made == []
