@@ -5,11 +5,15 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from pages._ui import drawn
 from sftqa_core.reports import number_columns
 
 
-def draw_table(table: pd.DataFrame, titles: dict[str, str] | None = None, helps: dict[str, str] | None = None) -> None:
-    """Draw a table with its numbers by their kind, which the names of its columns tell; `titles` and `helps` are by column."""
+def draw_table(table: pd.DataFrame, titles: dict[str, str] | None = None, helps: dict[str, str] | None = None, name: str = "") -> None:
+    """Draw a table with its numbers by their kind, which the names of its columns tell; `titles` and `helps` are by column. With a
+    `name` it can be taken away (take_away.py)."""
+    if name:
+        drawn.note_table(name, lambda: table)
     shown, config = readable(table, titles, helps)
     st.dataframe(shown, hide_index=True, column_config=config)
 

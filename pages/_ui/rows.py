@@ -10,6 +10,8 @@ from typing import Any
 
 import streamlit as st
 
+from pages._ui import drawn
+
 # Events are caught before the table sees them. What is pressed goes ahead of the pick, which Streamlit sends 150 ms later.
 _LISTEN = """
 export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
@@ -58,6 +60,7 @@ def clicked_row(table: Any, key: str, current: int | None = None, **more: Any) -
     `current` is the row that the page shows already: its cell is marked. `more` goes to `st.dataframe`. `key` names the table on its
     page: letters, digits and hyphens.
     """
+    drawn.note_table(key.replace("-", " "), lambda: table)
     shown, listener, opened = f"rows-{key}", f"listen-{key}", f"opened-{key}"
     _mark(shown, list(map(str, table.columns)), current)
     arguments = (shown, listener, opened)

@@ -8,6 +8,7 @@ from math import exp
 import pandas as pd
 import streamlit as st
 
+from pages._ui import drawn
 from pages._ui.wording import literal
 from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.records import Column, Reply
@@ -94,6 +95,7 @@ def _steps(reply: Reply, key: str, wide: bool) -> None:
     )
     config = {"token": st.column_config.TextColumn("Greedy token"), "probability": _SHARE}
     rows = TOP if wide else _STEPS
+    drawn.note_table(f"tokens {key}", lambda: table)
     picked = left.dataframe(
         table, hide_index=True, column_config=config, height=_height(rows), row_height=_ROW, key=f"steps-{key}",
         on_select="rerun", selection_mode="single-row-required", alt="Probability of each token of the greedy answer",

@@ -5,6 +5,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
+from pages._ui import drawn
 from pages._ui.charts import draw
 from pages._ui.compare.compare_picks import side_title
 from pages._ui.downloads import csv_button
@@ -65,6 +66,7 @@ def settings_table(comparison: Comparison) -> None:
         table = table.set_index("").T.rename_axis("").reset_index()
         pinned = {"": st.column_config.TextColumn("", width=140, pinned=True)}
         pinned |= {name: st.column_config.TextColumn(name, width=123) for name in table.columns[1:]}  # two stand on a telephone
+    drawn.note_table("settings", lambda: table)
     with st.container(key=f"settings-of-{len(table)}-rows"):
         st.dataframe(table, hide_index=True, column_config=pinned, height="content")
     st.caption(comparison_words.settings_caption(comparison))

@@ -46,7 +46,7 @@ def _looks(runs: list[Any], stamp: str) -> None:
         if len(looks) == len(run.names):
             rows += [_row(run.label, one) for one in inside_reads.summary(looks, stamp)]
     if rows:
-        draw_table(pd.DataFrame(rows), _TITLES)
+        draw_table(pd.DataFrame(rows), _TITLES, name="inside")
         st.caption(_ABOUT)
     with st.container(horizontal=True):
         for run in runs:

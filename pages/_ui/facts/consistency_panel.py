@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import address, panels, pickers, resources
+from pages._ui import address, drawn, panels, pickers, resources
 from pages._ui.charts import draw
 from pages._ui.facts import consistency_reads
 from pages._ui.titles import model_name
@@ -131,6 +131,7 @@ def _rivals(rivals: pd.DataFrame) -> None:
         }
     )
     columns = {"By chance": st.column_config.TextColumn(help=_CHANCE)}
+    drawn.note_table("rivals", lambda: shown)
     st.dataframe(shown, hide_index=True, column_config=columns)
     st.caption(
         "Contested facts, of which the pre-training text also states another answer, the rival. Counted are those whose commonest answer "
@@ -163,6 +164,7 @@ def _change(found: Any, base: str) -> None:
             "Base probed twice": [_difference(noise[row["measure"]]) if row["measure"] in noise else "–" for row in rows],
         }
     )
+    drawn.note_table("consistency before and after", lambda: table)
     st.dataframe(table, hide_index=True)
     more = (
         "" if noise else " What chance alone moves is unknown: probe the base model a second time (How far can these levels be trusted?)."

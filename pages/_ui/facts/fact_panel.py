@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import resources
+from pages._ui import drawn, resources
 from pages._ui.charts import draw
 from pages._ui.facts.consistency_panel import one_fact
 from pages._ui.wording import between, in_badge, percent, score
@@ -53,6 +53,7 @@ def fact_detail(model: str, source: str, fact: Any, scheme: Any, stamp: str, rea
             st.caption("For comparison, the completions of the full probe:")
         if scheme.few_shot:
             st.caption("A prompt starts with its examples; its last two lines are the question.")
+        drawn.note_table("completions", lambda: rows)
         st.dataframe(
             rows.assign(hit=rows["matched"].notna(), matched=rows["matched"].fillna(""), template=rows["template"] + 1),
             hide_index=True,

@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import pickers, resources
+from pages._ui import drawn, pickers, resources
 from pages._ui.charts import draw
 from pages._ui.facts.probe_panel import second_probe
 from pages._ui.wording import percent
@@ -93,7 +93,9 @@ def _crossed(cross: Any) -> None:
     table = pd.DataFrame([list(row) for row in cross.counts], index=list(cross.rows), columns=list(cross.columns))
     totals = table.sum(axis=1)
     cells = {name: [f"{n:,} ({n / total:.0%})" if total else "0" for n, total in zip(table[name], totals, strict=True)] for name in table}
-    st.dataframe(pd.DataFrame({"level": list(cross.rows), **cells, "all": totals.tolist()}), hide_index=True)
+    shown = pd.DataFrame({"level": list(cross.rows), **cells, "all": totals.tolist()})
+    drawn.note_table("levels two ways", lambda: shown)
+    st.dataframe(shown, hide_index=True)
     tau = "cannot tell: too few facts" if cross.tau is None else f"{cross.tau:z.3f}"
     span = "" if cross.tau_low is None else f" ({cross.tau_low:z.3f} to {cross.tau_high:z.3f})"
     st.caption(f"Facts, and their share of the row · Kendall's tau-b {tau}{span}", help=_TAU)

@@ -59,7 +59,7 @@ def curves_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
     with chapter.table_and_method():
         for name, title in (("fit", "Steps to the first fit"), ("lost", "Fitted once, missed later"), ("by_step", "Every look")):
             st.markdown(f"**{title}**")
-            draw_table(tables[name], _TITLES)
+            draw_table(tables[name], _TITLES, name=name)
         st.caption(_METHOD)
 
 

@@ -59,7 +59,9 @@ def drift_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
     for part in (_lost, _settings, _weights):
         part(drift)
     with chapter.table_and_method():
-        draw_table(drift.by_level.assign(domain=drift.by_level["domain"].map(DOMAIN_NAMES)).rename(columns=_NAMES), _TITLES)
+        draw_table(
+            drift.by_level.assign(domain=drift.by_level["domain"].map(DOMAIN_NAMES)).rename(columns=_NAMES), _TITLES, name="drift by level"
+        )
         st.caption(_METHOD)
 
 

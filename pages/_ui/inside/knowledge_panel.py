@@ -103,7 +103,11 @@ def knowledge_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
         layers = found.internal["layers"].iloc[0] if len(found.internal) else ""
         st.caption(_PROBE.format(layers=f"Layer, chosen on dev facts: {layers}." if layers else "Too few dev facts for a probe."))
     with chapter.table_and_method():
-        draw_table(found.levels.drop(columns=["seeds", "said_low", "said_high", "other_low", "other_high", "chance", "wrong"]), _TITLES)
+        draw_table(
+            found.levels.drop(columns=["seeds", "said_low", "said_high", "other_low", "other_high", "chance", "wrong"]),
+            _TITLES,
+            name="known by level",
+        )
         st.caption(_METHOD)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import background, panels, pickers, resources, state
+from pages._ui import background, drawn, panels, pickers, resources, state
 from pages._ui.charts import draw
 from pages._ui.columns import draw_table
 from pages._ui.inside import chapter
@@ -77,7 +77,11 @@ def restoration_panel(chosen: Sequence[Look], others: Sequence[Look]) -> None:
         _table(curve[curve["level"].isin([tables.MEAN, tables.ALL])])
         if len(own):
             st.markdown("**The run's own training examples**")
-            draw_table(own.drop(columns="correct").fillna({"level": "not known"}), {**_TITLES, "level": "level", "facts": "examples"})
+            draw_table(
+                own.drop(columns="correct").fillna({"level": "not known"}),
+                {**_TITLES, "level": "level", "facts": "examples"},
+                name="own examples",
+            )
         st.caption(literal(_METHOD))
 
 
@@ -223,6 +227,7 @@ def _settings(others: Sequence[Look]) -> None:
         for row in _rows(found)
     ]  # fmt: skip
     if rows:
+        drawn.note_table("other runs", lambda: pd.DataFrame(rows))
         st.dataframe(pd.DataFrame(rows), hide_index=True)
     nothing = tables.nothing_chosen(others)
     without = f" Without a row, as dev facts choose to put nothing back: {'; '.join(nothing)}." if nothing else ""
@@ -244,7 +249,7 @@ def _table(rows: pd.DataFrame) -> None:
         shown["share"] = [f"{share:.0%}" for share in rows["share"]]
     first = ["domain", "share", "way", "accuracy", "difference", "low", "high"]
     order = [*(name for name in first if name in shown), *(name for name in shown if name not in (*first, "least", "verdict"))]
-    draw_table(shown[order], _TITLES)
+    draw_table(shown[order], _TITLES, name="restoration by level")
 
 
 def _domains(curve: pd.DataFrame) -> list[str]:

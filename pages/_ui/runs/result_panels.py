@@ -5,9 +5,10 @@ import shlex
 from functools import partial
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
-from pages._ui import address, resources
+from pages._ui import address, drawn, resources
 from pages._ui.charts import draw
 from pages._ui.fields import label
 from pages._ui.panels import share_metric
@@ -109,7 +110,9 @@ def made_with(run: Any) -> None:
 
 
 def _rows(name: str, values: dict[str, Any]) -> None:
-    st.dataframe({name: list(values), "Value": [str(value) for value in values.values()]}, hide_index=True, height="content")
+    table = pd.DataFrame({name: list(values), "Value": [str(value) for value in values.values()]})
+    drawn.note_table(f"{name.lower()}s", lambda: table)
+    st.dataframe(table, hide_index=True, height="content")
 
 
 def training_charts(run: Any, curve: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import address, pickers, resources
+from pages._ui import address, drawn, pickers, resources
 from pages._ui.compare import compare_reads
 from pages._ui.titles import PINNED, model_name, source_name
 from pages._ui.wording import moment
@@ -88,6 +88,7 @@ def run_table(stamp: str, picked: Sequence[str], key: str = "runs", most: int | 
 
     height = min(HEIGHT, 38 + 35 * max(len(ids), 1))
     columns = [name for name in COLUMNS if name not in _WHERE_USED or table[name].map(bool).any()]
+    drawn.note_table("runs", lambda: table)
     st.dataframe(
         table[columns], hide_index=True, height=height, column_config=COLUMNS, key=widget, selection_mode="multi-row", on_select=pick
     )

@@ -3,7 +3,7 @@
 import pandas as pd
 import streamlit as st
 
-from pages._ui import address, background, resources, state
+from pages._ui import address, background, drawn, resources, state
 from pages._ui.panels import needs_torch, problem
 from pages._ui.runs import form_reads
 from pages._ui.runs.cost_panel import cost_panel
@@ -73,6 +73,7 @@ def sweep_table(report: SweepReport, where: str) -> None:
         }
         for row in report.rates
     ]
+    drawn.note_table("learning rates", lambda: pd.DataFrame(rows))
     st.dataframe(pd.DataFrame(rows), hide_index=True, alt="Accuracy on dev facts by learning rate")
     for words in report.words:
         st.caption(literal(words))

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import panels, pickers, resources
+from pages._ui import drawn, panels, pickers, resources
 from pages._ui.charts import draw
 from pages._ui.studies import study_panels
 from pages._ui.titles import model_name
@@ -46,6 +46,7 @@ def known_by(table: pd.DataFrame, models: int) -> None:
         answers=[" | ".join(map(str, answers)) for answers in chosen["answers"].head(_LISTED)],
         relation=[names.get(relation, relation) for relation in chosen["relation"].head(_LISTED)],
     )
+    drawn.note_table("facts of the models", lambda: shown)
     st.dataframe(shown[["subject", "best", "none", "mean_score", "answers", "relation"]], hide_index=True, height=230, column_config=_KNOWN)
     if which == "split":
         st.caption(f"{len(split):,} facts are at the highest level in one model and at the lowest in another.")

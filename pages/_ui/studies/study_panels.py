@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages._ui import address, background, panels, pickers, resources, state
+from pages._ui import address, background, drawn, panels, pickers, resources, state
 from pages._ui.bundles.bundle_panel import origin_note
 from pages._ui.charts import Point, draw
 from pages._ui.columns import draw_table
@@ -96,6 +96,8 @@ def _pick_study(known: dict[str, Any]) -> str:
 def study_tail(report: StudyReport, tables: dict[str, pd.DataFrame], model: str | None = None) -> None:
     """What was found (of one model, or of all), every table, and what the built-in world makes true."""
     findings(report, model)
+    for name, table in tables.items():
+        drawn.note_table(name, partial(pd.DataFrame, table))
     panels.folded("All numbers", "numbers", ":material/table:", lambda: _numbers(report.settings.kind, tables), "table")
     cells, title = f"cells-{report.settings.kind}", "Compare cells of this study"
     panels.folded(title, cells, ":material/compare_arrows:", lambda: _compare_cells(report, model))
