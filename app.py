@@ -1,7 +1,4 @@
-"""The explorer in a browser: page settings and the one table of pages.
-
-sftqa app        (or: streamlit run app.py)
-"""
+"""The explorer in a browser: page settings and the one table of pages. `sftqa app` starts it (or: streamlit run app.py)."""
 
 import gc
 import sys
