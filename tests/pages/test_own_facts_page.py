@@ -29,16 +29,16 @@ def tiny(monkeypatch) -> None:
         lists.BUILT_IN["atlas-llama"], hidden_size=32, layers=1, heads=2, intermediate_size=48, vocabulary=400, batch_size=4, device="cpu"
     )
     monkeypatch.setitem(lists.BUILT_IN, "atlas-llama", small)
-    monkeypatch.setattr(own_models, "READ_TOKENS", 30_000)
-    monkeypatch.setattr(own_models, "QUESTIONS", (60, 60))
+    monkeypatch.setattr(own_models, "READ_TOKENS", 10_000)
+    monkeypatch.setattr(own_models, "QUESTIONS", (30, 30))
 
 
 @pytest.fixture
 def source(tmp_path) -> str:
-    """Three relations with 24 train, 2 dev and 12 test facts each."""
+    """Three relations with 24 train, 2 dev and 10 test facts each."""
     rows = [
         {"relation": relation, "subject": f"{relation} {split} {at:02d}", "object": PLACES[at % 4], "split": split}
-        for relation in ("P17", "P19", "P20") for split, count in (("train", 24), ("dev", 2), ("test", 12)) for at in range(count)
+        for relation in ("P17", "P19", "P20") for split, count in (("train", 24), ("dev", 2), ("test", 10)) for at in range(count)
     ]  # fmt: skip
     pd.DataFrame(rows).to_csv(tmp_path / "own.csv", index=False)
     return str(tmp_path / "own.csv")
@@ -72,7 +72,7 @@ def test_the_built_in_world_leads_to_a_file(explorer, workspace):
 def test_a_file_goes_the_whole_way(explorer, workspace, jobs, tiny, source):
     """Pre-trained, probed, tuned and compared; each result in a sentence with its n, and a new visit finds all of it."""
     app = explorer("own_facts", {"source": source, "second": "10"}, example=False, real=True)
-    assert "114 facts of 3 relations: 72 train, 6 dev, 36 test." in words(app)
+    assert "108 facts of 3 relations: 72 train, 6 dev, 30 test." in words(app)
     assert "left out of tuning and testing; no question of any other fact is ever read" in words(app)
     for label, told in (
         ("Pre-train this model", "is made: "),
@@ -90,8 +90,8 @@ def test_a_file_goes_the_whole_way(explorer, workspace, jobs, tiny, source):
         assert told in words(app).replace("\\", "")
     again = explorer("own_facts", {"source": source, "second": "10"}, example=False, real=True)
     said = words(again).replace("\\", "")
-    assert "of 36 held-out facts" in said
-    assert "n = 36" in said
+    assert "of 30 held-out facts" in said
+    assert "n = 30" in said
     assert states(again) == ["done"] * 5
     assert [job.kind for job in jobs.kept.values()] == ["pretrain", "probe", "train", "train"]
 

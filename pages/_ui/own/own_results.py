@@ -39,6 +39,7 @@ def probe_step(made: ProbeSettings | None, stamp: str) -> Step:
             st.markdown("**Memory level by how often the text states a fact**")
             figure = partial(level_shares_figure, levels.groups, levels.labels)
             draw(figure, key="own-levels", alt="Facts per memory level, by mentions", of=(repr(levels.groups), levels.labels))
+            st.caption("Facts that were never stated show what guessing gives. A group of fewer than 30 facts is too small to tell.")
             to = {"model": made.model, "source": made.source}
             page_link("pages/memory.py", "Fact by fact in Memory", "own-memory", icon=":material/psychology:", to=to)
         work(step, "probe", made, "Probe the test facts", "Probing")
