@@ -139,10 +139,10 @@ def refuse_bare_pairs(facts: pd.DataFrame, relations: Mapping[str, Relation]) ->
     counts = Counter(facts["relation"])
     bare = {name: n for name, n in counts.items() if any("{question}" in placeholders(text) for text in relations[name].templates)}
     if bare:
+        found = ", ".join(f"{name} ({n:,} fact{'' if n == 1 else 's'})" for name, n in bare.items())
         raise FactsError(
-            "A model can't be pre-trained on bare question-answer pairs, found under "
-            f"{', '.join(f'{name} ({n:,} facts)' for name, n in bare.items())}: its corpus would contain the test questions with "
-            "their answers. Give each fact a relation, a subject and an object, or choose other relations."
+            f"A model can't be pre-trained on bare question-answer pairs, found under {found}: its corpus would contain the test questions "
+            "with their answers. Give each fact a relation, a subject and an object, or choose other relations."
         )
 
 
