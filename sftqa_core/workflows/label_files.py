@@ -21,7 +21,7 @@ from sftqa_core.artifacts import changing, set_aside, write_json
 from sftqa_core.errors import ArtifactDamaged, NotFound, SettingsError, StorageError
 from sftqa_core.records import LABELLED, Label, Labelled
 from sftqa_core.training.runs import run_folders
-from sftqa_core.workflows.study_reports import KnownStudy, studies
+from sftqa_core.workflows.study_reports import studies
 from sftqa_core.workspace import Workspace
 
 SCHEMA = 1  # of every label's file
@@ -156,7 +156,7 @@ def find(text: str) -> Labelled:
     Raises `NotFound` with what comes near, `SettingsError` for a name that several have.
     """
     place = Workspace.current()
-    folders, known = run_folders(place), {study.name: study for study in _studies()}
+    folders, known = run_folders(place), {study.name: study for study in studies()}
     for kind in LABELLED:
         wanted = text if text in (folders if kind == "run" else known) else _named(text, kind, place)
         if wanted is not None and kind == "run":
@@ -179,7 +179,7 @@ def id_of(text: str, kind: str) -> str:
     Raises `SettingsError` for a name that several have.
     """
     place = Workspace.current()
-    if text in (run_folders(place) if kind == "run" else {study.name for study in _studies()}):
+    if text in (run_folders(place) if kind == "run" else {study.name for study in studies()}):
         return text
     return _named(text, kind, place) or text
 
@@ -188,7 +188,7 @@ def _named(text: str, kind: str, place: Workspace) -> str | None:
     named = [name for name, label in labels(place).of(kind).items() if label.name and label.name == text]
     if not named:
         return None
-    here = run_folders(place) if kind == "run" else {study.name for study in _studies()}
+    here = run_folders(place) if kind == "run" else {study.name for study in studies()}
     there = [name for name in named if name in here]
     if len(there) > 1:
         what = "runs" if kind == "run" else "studies"
@@ -196,10 +196,5 @@ def _named(text: str, kind: str, place: Workspace) -> str | None:
     return there[0] if there else None
 
 
-def _studies() -> list[KnownStudy]:
-    """Those that can be labelled and deleted: what was imported goes by its bundle's name, and goes with it."""
-    return [study for study in studies() if not study.bundle]
-
-
 def _ids(place: Workspace) -> set[str]:
-    return {*run_folders(place), *(study.name for study in _studies())}
+    return {*run_folders(place), *(study.name for study in studies())}
