@@ -134,7 +134,7 @@ WRITING = [
 
 def test_a_read_only_cache_is_read_and_writing_says_why_not(tmp_path, monkeypatch, workspace, sftqa):
     """Every looking command answers; each writing one ends with one sentence; a damaged part there is passed over."""
-    with mounted(tmp_path / "disk", "40m") as disk:
+    with mounted(tmp_path / "disk", "400m") as disk:
         monkeypatch.setenv("SFTQA_CACHE", str(disk / "cache"))
         from sftqa_core.workspace import Workspace
 
