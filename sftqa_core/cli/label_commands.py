@@ -12,6 +12,7 @@ from sftqa_core.records import LABELLED, RUN, Label, Labelled
 
 _RUNS = ("run", "runs", "reference", "against")  # options that hold ids of runs, or names of cells
 _STUDIES = ("cells",)
+_EITHER = ("names",)  # of runs, studies or cells
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -97,7 +98,10 @@ def _id(option: str, text: str) -> str:
         return RUN + workflows.id_of(text.removeprefix(RUN), "run")
     if option in _STUDIES:
         return workflows.id_of(text, "study")
-    if option not in _RUNS:
+    if option not in (*_RUNS, *_EITHER):
         return text
     study, colon, cell = text.partition(":")
-    return f"{workflows.id_of(study, 'study')}:{cell}" if colon else workflows.id_of(text, "run")
+    if colon:
+        return f"{workflows.id_of(study, 'study')}:{cell}"
+    run = workflows.id_of(text, "run")
+    return workflows.id_of(text, "study") if option in _EITHER and run == text else run

@@ -41,6 +41,13 @@ def test_a_report_is_written_once(typed, tmp_path):
     assert (tmp_path / "one.html").stat().st_mtime_ns == before
 
 
+def test_runs_can_be_named_as_a_person_named_them(typed):
+    """The report is of the run with that name."""
+    assert typed("label", "two", "--name", "my best")[0] == 0
+    status, printed = typed("report", "my best", "--out", "best.html", "--json")
+    assert (status, json.loads(printed)["of"]) == (0, ["two"])
+
+
 def test_a_report_has_to_be_a_page(typed, tmp_path):
     """Another ending is refused before work is done."""
     status, printed = typed("report", "one", "--out", "one.pdf", "--json")
