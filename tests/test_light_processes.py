@@ -65,6 +65,12 @@ STEPS = (  # what, how, and what must not be loaded then
         "from sftqa_core import workflows; from sftqa_core.records import TrainSettings; workflows.preflight(TrainSettings('atlas-llama'))",
         "huggingface_hub",
     ),
+    (
+        "results as tables",
+        "from sftqa_core import reading; reading.predictions(reading.runs()['id'][0]); reading.looks(); reading.findings('shift-7b1c7c74')",
+        "",
+    ),
+    ("a report", "from sftqa_core.reports.report_files import page_of; page_of(['shift-7b1c7c74'])", ""),
     ("the table of models", "from sftqa_core import workflows; workflows.offered_models()", ""),
     ("every page", PAGES, ""),
 )

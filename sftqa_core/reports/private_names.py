@@ -66,7 +66,8 @@ class Names:
         """Private -> public, the longest first, so that a folder's name does not cut that of a file in it."""
         found: dict[str, str] = {}
         for name, text in _texts(self.records):
-            if (name in _NAMES or _ABSOLUTE.match(text)) and (shown := public_name(text)) != text:
+            named = name in _NAMES and len(text) > 2  # "." tells nothing, and stands in every sentence
+            if (named or _ABSOLUTE.match(text)) and (shown := public_name(text)) != text:
                 found |= {text: shown, quote(text, safe="/@"): quote(shown, safe="/@()")}
                 path = text.partition("?")[0]
                 found.setdefault(path, public_name(path))

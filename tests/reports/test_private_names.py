@@ -51,6 +51,11 @@ def test_every_text_has_the_public_names(workspace):
     assert names.text("see /home/ann/x and /Users/ann/y") == f"see {HIDDEN}/x and {HIDDEN}/y"
 
 
+def test_the_current_folder_changes_no_sentence(workspace):
+    """A model in "." leaves full stops alone."""
+    assert Names((TrainSettings("."),)).text("It learned. A lot.") == "It learned. A lot."
+
+
 def test_settings_for_a_command(workspace):
     """Models and sources alone are changed: a study's, too."""
     study = StudySettings("amount", ("/data/ann/base", "atlas-llama"), "/data/ann/facts.csv?subject=s")
