@@ -46,7 +46,7 @@ def studies() -> list[Any]:
     for job in current_executor().jobs(kind="study", states=ACTIVE):
         with contextlib.suppress(SettingsError):  # a row of another version, or a damaged one: the Jobs page shows it
             asked.append(StudySettings.from_dict(job.settings))
-    known = {study.name: study for study in workflows.studies()}
+    known = {study.name: study for study in workflows.shown_studies()}
     fresh = {name: workflows.KnownStudy(name, study, False) for study in asked if (name := workflows.study_name(study)) not in known}
     return [*fresh.values(), *known.values()]
 

@@ -50,7 +50,7 @@ def compare(options: Namespace) -> dict[str, Any]:
 
 def _cells(name: str) -> dict[str, Any]:
     """The finished cells of a study: model -> names."""
-    known = {study.name: study for study in workflows.studies()}
+    known = {study.name: study for study in workflows.shown_studies()}
     if name not in known:
         raise NotFound(f"There is no study {name!r} here. Studies: {', '.join(known) or 'none'}.")
     study = known[name]

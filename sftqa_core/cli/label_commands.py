@@ -43,7 +43,7 @@ def label(options: argparse.Namespace) -> dict[str, Any]:
 
 def _all() -> list[dict[str, Any]]:
     """A row a run and study, pinned ones first; then those of which only a label is left."""
-    things = [Labelled("run", run.id, run.shipped) for run in workflows.runs()]
+    things = [Labelled("run", run.id, run.shipped) for run in workflows.runs() if not run.bundle]
     things += [Labelled("study", study.name, study.shipped) for study in workflows.studies()]
     given, here = workflows.labels(), {(thing.kind, thing.id) for thing in things}
     things += [Labelled(kind, name, gone=True) for kind in LABELLED for name in given.of(kind) if (kind, name) not in here]

@@ -274,24 +274,25 @@ def facts_with_levels(facts: pd.DataFrame, levels: pd.DataFrame | None) -> pd.Da
 
 
 def list_runs(workspace: Workspace | None = None) -> list[RunInfo]:
-    """Every finished run of both layers, newest first, then those of imported bundles; without those that can't be read
-    (`workflows.unreadable_results`)."""
+    """Every finished run of both layers, newest first; without those that can't be read (`workflows.unreadable_results`)."""
     place = workspace or Workspace.current()
-    return [*_infos(place), *imported_runs(place)]
-
-
-def imported_runs(workspace: Workspace) -> list[RunInfo]:
-    """The runs of imported bundles, bundle by bundle, under the names that they go by here."""
-    bundles = [name for name in finished([workspace.imports]) if is_bundle_name(name)]
-    return [replace(info, id=imported_name(name, info.id), bundle=name) for name in bundles for info in _infos(workspace.bundle(name))]
-
-
-def _infos(place: Workspace) -> list[RunInfo]:
     infos = []
     for folder in run_folders(place).values():
         with contextlib.suppress(OSError):  # removed since it was listed
             infos.append(_info(folder, (folder / MANIFEST).stat().st_mtime_ns, place.shipped / "runs"))
     return sorted(filter(None, infos), key=lambda info: (info.created, info.id), reverse=True)
+
+
+def shown_runs(workspace: Workspace | None = None) -> list[RunInfo]:
+    """`list_runs`, then the runs of imported bundles: for people to look at and compare. What looks for a run to use it never asks this."""
+    place = workspace or Workspace.current()
+    return [*list_runs(place), *imported_runs(place)]
+
+
+def imported_runs(workspace: Workspace) -> list[RunInfo]:
+    """The runs of imported bundles, bundle by bundle, under the names that they go by here."""
+    bundles = [name for name in finished([workspace.imports]) if is_bundle_name(name)]
+    return [replace(info, id=imported_name(name, info.id), bundle=name) for name in bundles for info in list_runs(workspace.bundle(name))]
 
 
 def read_run(run_id: str, workspace: Workspace | None = None) -> Run:

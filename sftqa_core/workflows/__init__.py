@@ -12,8 +12,8 @@ from sftqa_core.planning.forecast import forecast
 from sftqa_core.planning.offers import add_model, offered_models, remove_model
 from sftqa_core.planning.preflight import preflight, tell
 from sftqa_core.studies.config import read_run, read_study, run_of, run_yaml, study_of, study_yaml
-from sftqa_core.training.runs import list_runs as runs
 from sftqa_core.training.runs import read_run as run
+from sftqa_core.training.runs import shown_runs as runs
 from sftqa_core.workflows.asking.ask_models import Asked, ask
 from sftqa_core.workflows.asking.questions import (
     KnownFact,
@@ -64,6 +64,7 @@ from sftqa_core.workflows.study_reports import (
     known_report,
     more_seeds,
     published,
+    shown_studies,
     studies,
     study,
     study_name,

@@ -91,8 +91,7 @@ def study_name(settings: StudySettings) -> str:
 
 
 def studies() -> list[KnownStudy]:
-    """Studies that were started here, the latest first, then those that ship by name, then imported ones; files that hold none are passed
-    over."""
+    """Studies that were started here, the latest first, then those that ship by name; files that hold none are passed over."""
     known: dict[str, KnownStudy] = {}
     workspace = Workspace.current()
     for layer in workspace.layers:
@@ -103,11 +102,16 @@ def studies() -> list[KnownStudy]:
             with contextlib.suppress(SettingsError):
                 settings = read_study(path)
                 known.setdefault(study_name(settings), KnownStudy(study_name(settings), settings, layer == workspace.shipped))
+    return list(known.values())
+
+
+def shown_studies() -> list[KnownStudy]:
+    """`studies`, then imported ones: for people to look at and compare."""
     imported = [
         KnownStudy(imported_name(bundle, study_name(settings)), settings, False, bundle, whole, models)
-        for bundle, settings, whole, models in bundle_studies.imported_studies(workspace)
+        for bundle, settings, whole, models in bundle_studies.imported_studies(Workspace.current())
     ]
-    return [*known.values(), *imported]
+    return [*studies(), *imported]
 
 
 def known_report(known: KnownStudy) -> StudyReport:

@@ -178,7 +178,7 @@ def test_a_study_comes_back_with_equal_tables_and_findings(tmp_path, world, fini
     workflows.pack([workflows.study_name(study)], tmp_path / "study.zip")
     emptied()
     bundle = workflows.import_bundle(tmp_path / "study.zip")
-    (known,) = workflows.studies()
+    (known,) = workflows.shown_studies()
     assert (known.bundle, known.whole, (known.name,)) == (bundle.name, True, bundle.studies)
     here = workflows.known_report(known)
     assert (here.findings, here.done, here.planned, here.notes) == (report.findings, report.done, report.planned, report.notes)
@@ -189,7 +189,7 @@ def test_a_study_comes_back_with_equal_tables_and_findings(tmp_path, world, fini
     assert workflows.tested(names[-1]).facts["correct"].tolist() == answers
     assert workflows.compare(names[:2]).comparison.facts == len(answers)
     workflows.remove_bundle(bundle.name)
-    assert workflows.studies() == []
+    assert workflows.shown_studies() == []
 
 
 def test_cells_alone_come_with_their_untouched_model(tmp_path, world, finish):  # noqa: F811
@@ -199,7 +199,7 @@ def test_cells_alone_come_with_their_untouched_model(tmp_path, world, finish):  
     chosen = next(name for name in cells if ":n4:s1" in name)
     workflows.pack([chosen], tmp_path / "cell.zip")
     workflows.import_bundle(tmp_path / "cell.zip")
-    (known,) = [study for study in workflows.studies() if study.bundle]
+    (known,) = [study for study in workflows.shown_studies() if study.bundle]
     assert (known.whole, known.models) == (False, ("tiny",))
     names = list(workflows.cell_names(known.settings, "tiny", known.bundle))
     assert names == [f"{known.name}:tiny:{cell}" for cell in ("n0:s0", "n4:s1")]
@@ -223,7 +223,7 @@ def test_what_was_imported_answers_no_look_up(tmp_path, world, finish, workspace
     recorder = Recorder()
     workflows.probe(ProbeSettings("tiny", world, scheme=study.scheme, device="cpu"), recorder)
     assert max(update.done for update in recorder.updates if update.phase == "probe") == 32  # every fact was asked
-    assert [known.bundle for known in workflows.studies() if not known.shipped] == [bundle.name]
+    assert [known.bundle for known in workflows.shown_studies() if not known.shipped] == [bundle.name]
     assert workspace.imports not in [layer.parent for layer in workspace.layers]
     cells = Cells.of(workspace, {}, "", "", [], 1e-3)
     assert cells.read(study.run("tiny", 4, 0)) is None

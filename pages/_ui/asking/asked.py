@@ -21,7 +21,7 @@ def options(stamp: str) -> dict[str, str]:
     """Models that can be asked now, by name -> title: base models on this machine, then what runs kept: pinned, then newest first."""
     given = resources.labels().runs
     cards = [card for card in resources.models() if card.available and not card.name.startswith(RUN)]
-    kept = [run for run in resources.runs(stamp) if (run.folder / "model").is_dir()]
+    kept = [run for run in resources.runs(stamp) if (run.folder / "model").is_dir() and not run.bundle]
     kept.sort(key=lambda run: not (run.id in given and given[run.id].pinned))
     return {card.name: model_name(card.name, card.quantisation) for card in cards} | {RUN + run.id: _tuned(run) for run in kept}
 

@@ -265,7 +265,8 @@ def _bar(study: Any, report: StudyReport, active: bool) -> None:
         report_button([study.name], "study-report")
         with st.popover("Command", icon=":material/terminal:"):
             st.code(f"sftqa study --config {resources.study_name(settings)}.yaml", language="bash", wrap_lines=True)
-        label_panel.label_button(Labelled("study", study.name, study.shipped), "study")
+        if not report.bundle:
+            label_panel.label_button(Labelled("study", study.name, study.shipped), "study")
 
 
 def _redraw_while_running(job_id: str) -> None:

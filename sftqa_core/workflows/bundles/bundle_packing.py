@@ -40,7 +40,7 @@ def pack(names: Sequence[str], out: Path, weights: bool = False) -> BundleManife
     names = list(dict.fromkeys(names))
     if imported := [name for name in names if bundle_of(name)]:
         raise SettingsError(f"{imported[0]} was imported. Pass on the bundle {bundle_of(imported[0])} as it came to you.")
-    known = {study.name: study.settings for study in studies() if not study.bundle}
+    known = {study.name: study.settings for study in studies()}
     runs = [read_run(name) for name in names if name not in known and not is_cell(name)]
     wanted = _wanted_studies(names, known)
     parts = {head: _parts(known[head], cells) for head, cells in wanted.items()}

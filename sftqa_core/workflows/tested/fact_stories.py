@@ -82,7 +82,7 @@ def _level(card: ModelCard, opened: Any, fact: pd.DataFrame, settings: ProbeSett
 def fact_in_runs(fact_id: str, run_ids: Sequence[str], infos: Sequence[runs.RunInfo] | None = None) -> list[FactInRun]:
     """What each of these runs has to do with a fact, in their order; unknown runs are left out. `infos`: the runs that there are, where
     that is known already."""
-    known = {info.id: info for info in (runs.list_runs() if infos is None else infos)}
+    known = {info.id: info for info in (runs.shown_runs() if infos is None else infos)}
     return [_in_run(known[name], fact_id) for name in run_ids if name in known]
 
 

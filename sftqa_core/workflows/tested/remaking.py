@@ -29,7 +29,7 @@ def settings_again(model: Tested) -> TrainSettings:
 def made_again(model: Tested) -> list[str]:
     """Ids of other runs with the same settings that keep their weights, newest first: `check_again` tells whether they are the same.
 
-    No run that a time limit cut is one, nor has one; a limit that cut nothing is none. No imported run is one: it was made elsewhere.
+    No run that a time limit cut is one, nor has one; a limit that cut nothing is none.
     """
     from sftqa_core.studies.cells import canonical
 
@@ -41,7 +41,6 @@ def made_again(model: Tested) -> list[str]:
         for info in runs.list_runs()
         if info.id != model.name
         and not info.cut
-        and not info.bundle
         and (info.model, info.source) == (model.settings.model, model.settings.source)
         and info.seed == model.settings.seed
         and canonical(replace(info.settings, time_limit_min=None)) == wanted

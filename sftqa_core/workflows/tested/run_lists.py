@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from sftqa_core.artifacts import MANIFEST, read_file, read_manifest, size_bytes
 from sftqa_core.errors import SftqaError
 from sftqa_core.records import DOMAINS, TrainSettings
-from sftqa_core.training.runs import RunInfo, list_runs
+from sftqa_core.training.runs import RunInfo, list_runs, shown_runs
 from sftqa_core.workflows.lookups import default_learning_rate
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def run_list(infos: Sequence[RunInfo] | None = None) -> pd.DataFrame:
     can't be read)."""
     import pandas as pd
 
-    infos = list_runs() if infos is None else infos
+    infos = shown_runs() if infos is None else infos
     rows = []
     for info in infos:
         settings = info.settings

@@ -26,7 +26,7 @@ from sftqa_core.records import StudySettings, TrainSettings
 from sftqa_core.records.result_names import CELL, bundle_of, imported_name, is_cell, study_and_rest
 from sftqa_core.training import runs
 from sftqa_core.workflows.bundles import bundle_studies
-from sftqa_core.workflows.study_reports import studies, study_name
+from sftqa_core.workflows.study_reports import shown_studies, study_name
 from sftqa_core.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def _cell(name: str, read: dict[tuple[str, str], ModelCells]) -> Tested:
 def find_cell(name: str, read: dict[tuple[str, str], ModelCells]) -> tuple[ModelCells, TrainSettings]:
     """The part of the study that a cell belongs to, and its settings. Raises `NotFound`, `ModelUnavailable`."""
     head, rest = study_and_rest(name)
-    known = {study.name: study.settings for study in studies()}
+    known = {study.name: study.settings for study in shown_studies()}
     if head not in known:
         raise NotFound(f"There is no study {head[:80]!r} here, so no cell {name[:80]!r}. Studies: {', '.join(known) or 'none'}.")
     study, wanted = known[head], rest.partition(CELL)[0]
