@@ -132,7 +132,7 @@ def test_a_study_job_with_damaged_settings_hides_no_study(explorer, jobs, monkey
     """The study pages list jobs that wait; one that can't be read is left to the Jobs page."""
     explorer("overview")
     known = SimpleNamespace(name="amount-1")
-    monkeypatch.setattr(sys.modules["sftqa_core.workflows"], "studies", lambda: [known], raising=False)
+    monkeypatch.setattr(sys.modules["sftqa_core.workflows"], "shown_studies", lambda: [known], raising=False)
     jobs.submit("study", {})
     assert background.studies() == [known]
 

@@ -138,7 +138,7 @@ def test_the_page_opens_on_the_newest_study_that_is_finished(study, page):
 def test_without_a_finished_study_the_newest_is_shown(study, page, monkeypatch):
     """There is something to see, and it says how far it is."""
     half = study(sizes=(0, 60, 240), seeds=(0,), all_but=1)
-    monkeypatch.setattr(workflows, "studies", lambda: [workflows.KnownStudy(workflows.study_name(half), half, False)])
+    monkeypatch.setattr(workflows, "shown_studies", lambda: [workflows.KnownStudy(workflows.study_name(half), half, False)])
     app = page("how_much_data")
     assert "**2 of 3 runs done**" in words(app)
     assert app.query_params["study"] == workflows.study_name(half)
