@@ -13,6 +13,7 @@ A repository has commits with files, and branches that point to commits. `troubl
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -92,6 +93,31 @@ class _Handler(BaseHTTPRequestHandler):
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self._answer()
 
+    def do_POST(self) -> None:
+        """What making a repository and one commit asks: everything is sent in the commit itself."""
+        path = unquote(urlsplit(self.path).path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.fake.asked.append(f"POST {path}")
+        if path == "/api/repos/create":
+            told = json.loads(body)
+            name = f"{told['organization']}/{told['name']}"
+            if name in self.fake.repositories:
+                return self._send(409, b'{"error": "You already created this model repo"}', {})
+            if name.startswith("others/"):
+                return self._send(403, b'{"error": "Forbidden"}', {})
+            self.fake.repositories[name] = Repository({}, {}, told=told)
+            return self._json({"url": f"{self.fake.address}/{name}"})
+        if path == "/api/validate-yaml":
+            return self._json({"errors": [], "warnings": []})
+        name = "/".join(path.removeprefix("/api/models/").split("/")[:2])
+        if "/preupload/" in path:
+            asked = json.loads(body)["files"]
+            return self._json({"files": [{"path": file["path"], "uploadMode": "regular", "shouldIgnore": False} for file in asked]})
+        lines = [json.loads(line) for line in body.splitlines() if line]
+        files = {line["value"]["path"]: base64.b64decode(line["value"]["content"]) for line in lines if line["key"] == "file"}
+        commit = self.fake.repositories[name].move(files)
+        self._json({"success": True, "commitOid": commit, "commitUrl": f"{self.fake.address}/{name}/commit/{commit}"})
+
     def do_HEAD(self) -> None:
         self.do_GET()
 
@@ -162,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {**headers, "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "HEAD":
             sent = content[: len(content) // 2] if half else content
             size = -(-len(sent) // pieces) or 1
             for start in range(0, len(sent), size):

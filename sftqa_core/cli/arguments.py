@@ -21,6 +21,7 @@ from sftqa_core.cli import (
     import_commands,
     inside_commands,
     label_commands,
+    push_commands,
     report_commands,
     site_commands,
 )
@@ -101,13 +102,12 @@ def build_parser() -> argparse.ArgumentParser:
     import_commands.add_options(add("import", "a bundle of another explorer, checked and kept apart; without FILE: what was imported"))
     report_commands.add_options(add("report", "a run, a study, or runs and cells beside each other as one HTML file that works offline"))
     site_commands.add_options(add("site", "all studies and runs as a folder of static pages that need no server"))
+    push_commands.add_options(add("push", "put a run's tuned model on the hub, private by default; first shows what would be sent"))
     _add_export(add("export", "write a run's tuned model as a folder for other tools"))
     _add_jobs(add("jobs", "background jobs; cancel one or read its log"))
     cache_commands.add_options(add("cache", "which results are on the disk; check them, clear leftovers"))
     _add_pretrain(add("pretrain", "train a tiny model from scratch on a fact source"))
-    bench_commands.add_options(
-        add("bench", "measure how fast this machine's GPU is, into a file that can be shared, or show such files side by side")
-    )
+    bench_commands.add_options(add("bench", "measure this machine's GPU into a file that can be shared, or show such files side by side"))
     add("doctor", "check the installation, devices and folders")
     return parser
 

@@ -90,6 +90,8 @@ def made_with(run: Any) -> None:
         merge = " (--merge merges the adapter into the base model)" if run.settings.method == "lora" else ""
         st.markdown(f"**Command to export the tuned model for other tools**{merge}")
         st.code(f"sftqa export {shlex.quote(run.id)} --out tuned-model", language="bash", wrap_lines=True)
+        st.markdown("**Command to put it on the hub** (private; shows first what would be sent)")
+        st.code(f"sftqa push {shlex.quote(run.id)} --repo OWNER/NAME", language="bash", wrap_lines=True)
     took = {run_words.TIMES[name]: seconds for name, seconds in run.summary.seconds.items() if name in run_words.TIMES and seconds >= 0.5}
     times = ", ".join(f"{name} {duration(seconds)}" for name, seconds in took.items())
     st.text(f"Took: {times}" if times else "")
