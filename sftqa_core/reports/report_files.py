@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from sftqa_core import workflows
 from sftqa_core.artifacts import write_bytes
 from sftqa_core.errors import SettingsError
+from sftqa_core.records.result_names import is_cell
 from sftqa_core.reports.rendering import as_page, plotly_source
-from sftqa_core.workflows.tested.tested_models import is_cell
 
 if TYPE_CHECKING:
     from sftqa_core.reports.blocks import Report
