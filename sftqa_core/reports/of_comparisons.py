@@ -12,12 +12,12 @@ from sftqa_core.figures.overlaid import Line, overlaid_figure
 from sftqa_core.knowledge.atlas import PLANTED, PLANTED_HEAD, is_atlas
 from sftqa_core.records import DOMAIN_NAMES, ComparedRun, Comparison
 from sftqa_core.records.job import command_of
+from sftqa_core.records.result_names import is_cell
 from sftqa_core.records.setting_words import ModelName, cell_words, differences, source_name
 from sftqa_core.reports import comparison_words, methods
 from sftqa_core.reports.blocks import Beside, Block, Chart, Paragraph, Report, Section, Table
 from sftqa_core.reports.made_with import closing, default_rate, model_names, settings_table
 from sftqa_core.reports.private_names import Names
-from sftqa_core.workflows.tested.tested_models import is_cell
 
 DIFFERENT = 200  # facts that were not answered alike, in the file
 

@@ -177,7 +177,8 @@ class _Body:
 
     def _finding(self, block: Finding) -> str:
         verdict = f'<span class="verdict {VERDICTS.get(block.verdict, "open")}">{self.text(block.verdict)}</span>'
-        return f"<p>{self.text(block.about)}: {verdict} {self.text(block.text)}</p>"
+        colon = "" if block.about.endswith("?") else ":"
+        return f"<p>{self.text(block.about)}{colon} {verdict} {self.text(block.text)}</p>"
 
     def _link(self, block: Link) -> str:
         about = f' <span class="small">{self.text(block.about)}</span>' if block.about else ""

@@ -111,6 +111,9 @@ def _study(settings: StudySettings, file: str, named: ModelName) -> Iterator[Blo
     told = sorted(findings, key=lambda finding: finding.verdict == "cannot tell")  # in their order otherwise
     for finding in told[:SAID]:
         yield Finding(f"{finding.about}. {finding.question}", finding.verdict, finding.text)
+    if len(told) > SAID:  # which ones are here is a choice: say so
+        open_ones = sum(finding.verdict == "cannot tell" for finding in told)
+        yield Paragraph(f"{SAID} of {len(told)} answers, yes and no first; {open_ones} cannot tell. All are on its page.", small=True)
     if not findings:
         yield Paragraph(NO_FINDINGS, small=True)
 

@@ -44,6 +44,19 @@ def test_every_link_leads_to_a_page(alone, tmp_path):
     assert pages["one.html"].charts[0]["data"]
 
 
+def test_the_index_says_how_many_answers_there_are(tmp_path, workspace, monkeypatch):
+    """Three of a study's findings stand there, with how many cannot tell."""
+    study = next(study for study in workflows.studies() if study.name == "shift-7b1c7c74")
+    monkeypatch.setattr(workflows, "studies", lambda: [study])
+    monkeypatch.setattr(workflows, "runs", lambda: [])
+    write_site(tmp_path / "site")
+    told = workflows.study_report(study.settings).findings
+    unsure = sum(finding.verdict == "cannot tell" for finding in told)
+    index = Opened((tmp_path / "site" / "index.html").read_text(encoding="utf-8"))
+    assert f"3 of {len(told)} answers, yes and no first; {unsure} cannot tell. All are on its page." in index.text
+    assert "?:" not in index.text
+
+
 def test_what_cant_be_read_is_left_out_and_said(alone, tmp_path):
     """The other pages are there."""
     (workflows.run("one").folder / "predictions.parquet").write_bytes(b"damaged")
