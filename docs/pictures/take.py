@@ -1,6 +1,6 @@
 """Take the pictures of the documentation, or of every page for a person to look at.
 
-    python docs/pictures/take.py                    docs/pictures/overview.png
+    python docs/pictures/take.py                    docs/pictures/: the overview for the README, and every page for docs/pages.md
     python docs/pictures/take.py --every FOLDER     each page, 1440 and 420 pixels wide, light and dark
 
 Starts an explorer on the shipped results in a temporary workspace, and needs an installed Chrome or Chromium.
@@ -27,7 +27,19 @@ from typing import Any
 from sftqa_core.records import STUDIES
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("memory", "lab", "results", "jobs", "models")  # addresses in app.py, beside the studies'
+PAGES = {  # name of the picture -> address in app.py, beside the studies'
+    "learn": "learn?step=4",
+    "memory": "memory",
+    "lab": "lab",
+    "results": "results",
+    "compare": "compare?runs=amount-9203b502:atlas-llama:n60:s0,amount-9203b502:atlas-llama:n960:s0",
+    "inside": "inside",
+    "own-facts": "own-facts",
+    "ask": "ask",
+    "jobs": "jobs",
+    "models": "models",
+}
+COLOURS = 128  # of a picture in docs/: a page has few, and takes a third of the bytes
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run"]
 START_S, QUIET_S = 60, 2.5  # until the server answers; without a change before a picture is taken
@@ -82,6 +94,7 @@ def take(browser: Any, address: str, path: Path, width: int, height: int, theme:
 
 
 def main() -> None:
+    from PIL import Image
     from playwright.sync_api import sync_playwright
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -92,12 +105,17 @@ def main() -> None:
         parser.error("No Chrome or Chromium is installed. On Debian: apt-get install chromium.")
     with explorer() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        pages = {"overview": "", **PAGES, **{study.address: study.address for study in STUDIES.values()}}
         if every is None:
-            take(browser, address, Path(__file__).with_name("overview.png"), 1280, 860, "light", whole=False)
+            for name, where in pages.items():
+                picture = Path(__file__).with_name(f"{name}.png")
+                take(browser, f"{address}/{where}", picture, 1280, 860, "light", whole=False)
+                with Image.open(picture) as full:
+                    full.convert("RGB").quantize(COLOURS).save(picture, optimize=True)
             return
         every.mkdir(parents=True, exist_ok=True)
-        for name, width, theme in product(("", *PAGES, *(study.address for study in STUDIES.values())), (1440, 420), ("light", "dark")):
-            take(browser, f"{address}/{name}", every / f"{name or 'overview'}-{width}-{theme}.png", width, 1000, theme, whole=True)
+        for (name, where), width, theme in product(pages.items(), (1440, 420), ("light", "dark")):
+            take(browser, f"{address}/{where}", every / f"{name}-{width}-{theme}.png", width, 1000, theme, whole=True)
 
 
 if __name__ == "__main__":

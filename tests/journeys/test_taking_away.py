@@ -1,0 +1,71 @@
+"""What people take along, and what others bring: images and tables of a page, a bundle into an empty explorer, names and an undo."""
+
+import re
+import zipfile
+
+import pandas as pd
+import pytest
+
+from tests.browser.serving import RUN_MS, settled, sound
+from tests.journeys.conftest import shipped_run
+
+pytestmark = pytest.mark.journey
+
+
+def saved(page, press, to):
+    """The file that the browser saves when `press` is called."""
+    with page.expect_download(timeout=RUN_MS) as waiting:
+        press()
+    path = to / waiting.value.suggested_filename
+    waiting.value.save_as(path)
+    return path
+
+
+@pytest.mark.smoke
+def test_a_chart_and_a_table_are_saved(shipped, visit, tmp_path):
+    """PNG at twice the dots, SVG as vectors with the chart's words, both on white; a table as CSV and as Parquet."""
+    page = visit(f"{shipped}/results?run={shipped_run()}", dark=True)
+    page.get_by_role("button", name="Take away").click()
+    box = page.get_by_role("dialog")
+    settled(page)
+    camera = box.locator(".modebar-btn").first
+    png = saved(page, camera.click, tmp_path)
+    assert png.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    assert int.from_bytes(png.read_bytes()[16:20], "big") == 1800
+    box.get_by_text("SVG", exact=True).click()
+    settled(page)
+    svg = saved(page, camera.click, tmp_path).read_text(encoding="utf-8")
+    assert svg.startswith("<svg")
+    assert "majority object" in svg
+    csv = saved(page, box.get_by_role("button", name="Save as CSV").click, tmp_path)
+    box.get_by_text("Parquet", exact=True).click()
+    settled(page)
+    parquet = saved(page, box.get_by_role("button", name="Save as Parquet").click, tmp_path)
+    assert list(pd.read_parquet(parquet).columns) == list(pd.read_csv(csv, encoding="utf-8-sig").columns)
+    sound(page)
+
+
+def test_a_bundle_comes_into_an_empty_explorer_and_a_changed_one_does_not(started, visit, tmp_path):
+    """Packed by the command, handed over in the browser: shown as imported. With one byte changed it is refused, and nothing is there."""
+    from playwright.sync_api import expect
+
+    from sftqa_core.cli.main import main
+
+    whole, changed = tmp_path / "whole.zip", tmp_path / "changed.zip"
+    with pytest.raises(SystemExit):
+        main(["bundle", shipped_run(), "--out", str(whole)])
+    with zipfile.ZipFile(whole) as packed, zipfile.ZipFile(changed, "w", zipfile.ZIP_DEFLATED) as other:
+        for name in packed.namelist():
+            content = packed.read(name)
+            other.writestr(name, content.replace(b"60", b"61") if name.endswith("settings.json") else content)
+    with started("importing") as address:
+        page = visit(f"{address}/results")
+        page.get_by_role("button", name="Import a bundle").click()
+        box = page.get_by_role("dialog")
+        for file, told in ((changed, re.compile("settings.json")), (whole, re.compile("was imported"))):
+            box.locator("input[type=file]").set_input_files(file)
+            box.get_by_role("button", name="Check and import").click()
+            expect(box.get_by_text(told).first).to_be_visible(timeout=RUN_MS)
+            assert box.get_by_text("Imported bundles").count() == (file is whole)
+        visit(f"{address}/results?run=import:whole:{shipped_run()}", beside=page)
+        sound(page)
