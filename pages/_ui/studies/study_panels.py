@@ -262,7 +262,8 @@ def _bar(study: Any, report: StudyReport, active: bool) -> None:
             if st.button("Add two seeds", icon=":material/add:", help=f"Adds runs with seeds {seeds}; finished runs are kept."):
                 ask_to_start("Add two seeds", more)
         file_button(settings)
-        report_button([study.name], "study-report")
+        if not study.bundle:
+            report_button([study.name], "study-report")
         with st.popover("Command", icon=":material/terminal:"):
             st.code(f"sftqa study --config {resources.study_name(settings)}.yaml", language="bash", wrap_lines=True)
         if not report.bundle:
