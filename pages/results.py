@@ -38,8 +38,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     with st.container(key="compare-with", width="content"):
         st.page_link("pages/compare.py", label="Compare with…", icon=":material/compare_arrows:", query_params={"runs": run.id})
     twin_button(settings, "results", run.id)
-    if not bundle_of(run.id):
-        report_button([run.id], "results-report")
+    report_button([run.id], "results-report")
     label_panel.label_button(label_panel.run_of(run.id, runs), "results")
     import_button()
 label_panel.note_of("run", run.id)

@@ -67,5 +67,6 @@ def test_a_bundle_comes_into_an_empty_explorer_and_a_changed_one_does_not(starte
             box.get_by_role("button", name="Check and import").click()
             expect(box.get_by_text(told).first).to_be_visible(timeout=RUN_MS)
             assert box.get_by_text("Imported bundles").count() == (file is whole)
-        visit(f"{address}/results?run=import:whole:{shipped_run()}", beside=page)
+        box.get_by_role("button", name="Results").or_(box.get_by_role("link", name="Results")).first.click()
+        expect(page.get_by_text(re.compile("No work here ever reuses them")).first).to_be_visible(timeout=RUN_MS)
         sound(page)
