@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _DRAWN = "drawn"
 
@@ -20,7 +17,7 @@ class Drawn:
 
     page: str = ""
     charts: dict[str, tuple[str, Callable[[str], Any]]] = field(default_factory=dict)
-    tables: dict[str, Callable[[], pd.DataFrame]] = field(default_factory=dict)
+    tables: dict[str, Callable[[], Any]] = field(default_factory=dict)
 
 
 def begin_page(page: str) -> None:
@@ -39,6 +36,6 @@ def note_chart(key: str, alt: str, figure: Callable[[str], Any]) -> None:
     on_this_page().charts[key] = (alt, figure)
 
 
-def note_table(name: str, table: Callable[[], pd.DataFrame]) -> None:
-    """A table that the page draws or offers; `name` says what it holds."""
+def note_table(name: str, table: Callable[[], Any]) -> None:
+    """A table that the page draws or offers, or what a data frame can be made of; `name` says what it holds."""
     on_this_page().tables[name] = table

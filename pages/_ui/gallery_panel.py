@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages._ui import resources
-from pages._ui.studies.study_panels import VERDICTS
-from pages._ui.wording import literal
+from pages._ui.wording import VERDICTS, literal
 
 if TYPE_CHECKING:
     from sftqa_core.workflows import Prepared

@@ -8,16 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import streamlit as st
 
-from pages._ui.downloads import csv_bytes, parquet_bytes
 from pages._ui.drawn import on_this_page
 from sftqa_core.figures.style import CHART_CONFIG
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _WIDTH = 900  # pixels of a saved chart: two columns of a paper at 150 dots an inch
 _PAPER = {"light": "#ffffff", "dark": "#0e1117"}
@@ -59,14 +55,18 @@ def _charts(page: str, charts: dict[str, tuple[str, Callable[[str], Any]]]) -> N
     st.caption(f"The camera at the top right of the chart saves it as {kind}, {_WIDTH} pixels wide.")
 
 
-def _tables(page: str, tables: dict[str, Callable[[], pd.DataFrame]]) -> None:
+def _tables(page: str, tables: dict[str, Callable[[], Any]]) -> None:
+    import pandas as pd  # when somebody asks: the way to the first chart does without
+
+    from pages._ui.downloads import csv_bytes, parquet_bytes
+
     st.subheader("Tables", anchor=False)
     name = st.selectbox("Table", list(tables), key="take-away-table")
     kind = st.segmented_control("File", ("CSV", "Parquet"), default="CSV", required=True, key="take-away-file")
     make = csv_bytes if kind == "CSV" else parquet_bytes
     st.download_button(
         f"Save as {kind}",
-        lambda: make(tables[name]()),
+        lambda: make(pd.DataFrame(tables[name]())),
         f"{file_name(page, name)}.{kind.lower()}",
         "text/csv" if kind == "CSV" else "application/vnd.apache.parquet",
         key="take-away-save",

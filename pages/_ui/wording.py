@@ -18,6 +18,7 @@ from sftqa_core.records.amounts import percent as percent
 from sftqa_core.records.amounts import span as span
 from sftqa_core.records.texts import UNSEEN
 
+VERDICTS = {"yes": "blue", "no": "violet", "cannot tell": "gray"}  # neither is the good one
 PHASES = {  # a phase as a job reports it -> as a page shows it
     "probe": "probing",
     "answers: before": "base model's answers",

@@ -5,7 +5,6 @@ import shlex
 from functools import partial
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
 from pages._ui import address, drawn, resources
@@ -112,7 +111,7 @@ def made_with(run: Any) -> None:
 
 
 def _rows(name: str, values: dict[str, Any]) -> None:
-    table = pd.DataFrame({name: list(values), "Value": [str(value) for value in values.values()]})
+    table = {name: list(values), "Value": [str(value) for value in values.values()]}
     drawn.note_table(f"{name.lower()}s", lambda: table)
     st.dataframe(table, hide_index=True, height="content")
 

@@ -8,10 +8,9 @@ import streamlit as st
 from pages._ui import address, background, links, panels, pickers, resources
 from pages._ui.charts import draw
 from pages._ui.columns import draw_table
-from pages._ui.studies import study_panels
 from pages._ui.studies.start_dialog import ask_to_start
 from pages._ui.titles import model_name
-from pages._ui.wording import literal
+from pages._ui.wording import VERDICTS, literal
 from sftqa_core.figures.recipe_effects import own_figure
 from sftqa_core.jsonrecord import declared
 from sftqa_core.records import DOMAIN_NAMES, StudySettings
@@ -92,7 +91,7 @@ def in_short(claims: Any, recipe: type[Recipe]) -> None:
         told = []
         for domain, rows in pairs.groupby("domain", sort=False):
             row = next((row for row in rows.itertuples() if row.level == "mean over levels"), rows.iloc[-1])
-            badge = f":{study_panels.VERDICTS[row.verdict]}-badge[{row.verdict}]"
+            badge = f":{VERDICTS[row.verdict]}-badge[{row.verdict}]"
             told.append(f"{badge} {DOMAIN_NAMES[domain]}, {points(row.difference)} points ({points(row.low)} to {points(row.high)})")
         other = f"its control, {against.removeprefix(CONTROL)}" if against.startswith(CONTROL) else against
         question = f"Better than {other}?" if setting == recipe.title else "By the same test, other seeds of plain tuning?"

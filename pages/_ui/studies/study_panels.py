@@ -19,7 +19,7 @@ from pages._ui.runs.forms import file_button
 from pages._ui.runs.job_panel import job_panel
 from pages._ui.studies.start_dialog import ask_to_start
 from pages._ui.titles import labelled, model_name, study_title, with_names
-from pages._ui.wording import literal, percent, sentence
+from pages._ui.wording import VERDICTS, literal, percent, sentence
 from sftqa_core.figures.matrices import matrix_figure
 from sftqa_core.records import DOMAIN_NAMES, STUDIES, Finding, Labelled, StudyReport, StudySettings
 from sftqa_core.records.amounts import signed
@@ -27,7 +27,6 @@ from sftqa_core.reports import study_words
 
 SHOWN_AT_ONCE = 4  # answers to one question
 REDRAWN_S = 60.0  # while a study runs: counting it takes seconds, in which the page fades
-VERDICTS = {"yes": "blue", "no": "violet", "cannot tell": "gray"}  # neither is the good one
 ENOUGH_HELPS = {"smallest": "Share of resamples in which this number is the smallest within 95% of the best."}
 
 
