@@ -66,7 +66,7 @@ def _prepared(question: str, study: KnownStudy, finding: Finding) -> Prepared:
 def _brief(text: str) -> str:
     """A finding's sentences up to the one that holds an interval."""
     sentences = re.split(r"(?<=\.) (?=[A-Z])", text)
-    last = next((at for at, sentence in enumerate(sentences) if " to " in sentence), len(sentences) - 1)
+    last = next((at for at, sentence in enumerate(sentences) if re.search(r"\d%? to [+-]?\d", sentence)), len(sentences) - 1)
     return " ".join(sentences[: last + 1])
 
 
@@ -78,12 +78,14 @@ def _lost() -> Prepared:
     listed = next(run for run in list_runs() if run.shipped)
     run = read_run(listed.id)
     right = run.predictions().pivot(index="fact_id", columns="stage", values="correct")
-    known = right[right["before"].astype(bool)]
+    inside = run.facts().set_index("fact_id")["domain"] == "in"
+    known = right[right["before"].astype(bool) & inside.reindex(right.index, fill_value=False)]
     lost, n = int((~known["after"].astype(bool)).sum()), len(known)
     low, high = wilson(lost, n)
     share = f"{lost / n:.1%} ({low:.1%} to {high:.1%})"
-    text = f"Of {n:,} test facts that it answered before, {lost:,} are wrong after {listed.n:,} examples: {share}."
-    return Prepared("Which facts did it lose?", "", listed.settings.model, text, "pages/results.py", {"run": run.id, "change": "lost"})
+    text = f"Of {n:,} test facts that it answered before, {lost:,} are wrong after {listed.n:,} examples (one run): {share}."
+    to = {"run": run.id, "change": "lost", "in": "in"}
+    return Prepared("Which facts did it lose?", "", f"{listed.settings.model}, in-domain", text, "pages/results.py", to)
 
 
 def _unsaid() -> Prepared:

@@ -1,12 +1,13 @@
 """Cached reads of the lesson: two-line wrappers over the core's workflows, as in resources.py. `stamp` changes when a job ends."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import streamlit as st
 
 from pages._ui import background, resources
 from sftqa_core.errors import SftqaError
-from sftqa_core.records import PAPER, TrainSettings
+from sftqa_core.records import PAPER, STUDIES, TrainSettings
 
 MODEL, SOURCE = "atlas-llama", "atlas"  # tiny, and it ships: every step is a run of seconds or reads what is stored
 OTHER = "atlas-llama-sparse"  # the same architecture; only what it read is another mixture
@@ -73,30 +74,33 @@ def sizes(names: tuple[str, ...], stamp: str) -> Any:
 @st.cache_data(show_spinner="Reading the study…", ttl=600, max_entries=4)
 def level_cells(stamp: str) -> tuple[list[str], list[str]]:
     """Names of a study's cells that were tuned on the lowest level alone, and on the highest alone, with equally many examples."""
-    for study in background.studies():
-        if study.settings.kind == "level" and not study.bundle and _fits(study.settings, MODEL):
-            cells = _cells(study.settings, MODEL)
-            last = len(study.settings.scheme.labels) - 1
-            lowest, highest = ({run.seed: name for name, run in cells.items() if run.levels == (level,)} for level in (0, last))
-            if seeds := sorted(lowest.keys() & highest.keys()):
-                return [lowest[seed] for seed in seeds], [highest[seed] for seed in seeds]
+    for study in _studies(STUDIES["level"], MODEL):
+        cells = _cells(study.settings, MODEL)
+        last = len(study.settings.scheme.labels) - 1
+        lowest, highest = ({run.seed: name for name, run in cells.items() if run.levels == (level,)} for level in (0, last))
+        if seeds := sorted(lowest.keys() & highest.keys()):
+            return [lowest[seed] for seed in seeds], [highest[seed] for seed in seeds]
     return [], []
 
 
 @st.cache_data(show_spinner="Reading the study…", ttl=600, max_entries=4)
 def model_cells(n: int, stamp: str) -> tuple[list[str], list[str], Any]:
     """Names of cells of MODEL and of OTHER that were tuned on the same `n` examples, and their study."""
-    for study in background.studies():
-        if study.settings.kind == "models" and not study.bundle and _fits(study.settings, MODEL, OTHER):
-            both = [_cells(study.settings, model) for model in (MODEL, OTHER)]
-            first, second = ({run.seed: name for name, run in cells.items() if run.n == n and not run.more_shots} for cells in both)
-            if seeds := sorted(first.keys() & second.keys()):
-                return [first[seed] for seed in seeds], [second[seed] for seed in seeds], study
+    for study in _studies(STUDIES["models"], MODEL, OTHER):
+        both = [_cells(study.settings, model) for model in (MODEL, OTHER)]
+        first, second = ({run.seed: name for name, run in cells.items() if run.n == n and not run.more_shots} for cells in both)
+        if seeds := sorted(first.keys() & second.keys()):
+            return [first[seed] for seed in seeds], [second[seed] for seed in seeds], study
     return [], [], None
 
 
-def _fits(study: Any, *models: str) -> bool:
-    return study.source == SOURCE and study.scheme == PAPER and set(models) <= set(study.models)
+def _studies(kind: Any, *models: str) -> Iterator[Any]:
+    """Own and shipped studies of this kind that have the lesson's facts and levels and these models."""
+    for study in background.studies():
+        settings = study.settings
+        alike = STUDIES[settings.kind] == kind and settings.source == SOURCE and settings.scheme == PAPER
+        if alike and not study.bundle and set(models) <= set(settings.models):
+            yield study
 
 
 def _cells(study: Any, model: str) -> dict[str, TrainSettings]:
