@@ -1,6 +1,7 @@
 """`sftqa report`: a run, a study, or runs and cells beside each other as one HTML file that works offline."""
 
 import argparse
+import sys
 from typing import Any
 
 from sftqa_core.cli.commands import new_file
@@ -24,6 +25,7 @@ def report(options: argparse.Namespace) -> dict[str, Any]:
     out = new_file(options.out)
     if out.suffix.lower() not in (".html", ".htm"):
         raise SettingsError(f"A report is an HTML file, so its name ends in .html, got {out.name}.")
+    print("Counting, drawing and writing: some seconds, a minute for a large study ...", file=sys.stderr, flush=True)
     page = page_of(options.names, options.reference, options.pool, options.against)
     return {"file": str(out), "of": list(options.names), "size_bytes": write_page(page, out)}
 

@@ -185,12 +185,13 @@ def runs(result: dict[str, Any]) -> str:
         {
             **run, "recipe": str(Recipe.from_dict(recipe)) if recipe else "", "created": moment(run.get("created")),
             "called": " ".join(filter(None, ["*" if run.get("pinned") else "", run.get("name", "")])),
+            "origin": "imported" if run.get("bundle") else "",
             "tagged": ", ".join(run.get("tags", ())), "size": in_words(run["size_bytes"]) if "size_bytes" in run else "",
         }
         for run, recipe in zip(result["runs"], used, strict=True)
     ]  # fmt: skip
-    sometimes = ("called", "recipe", "tagged", "size")
-    known = ("run", "called", "model", "source", "n", "method", "recipe", "created", "size", "tagged", "cut")
+    sometimes = ("called", "recipe", "origin", "tagged", "size")
+    known = ("run", "called", "model", "source", "n", "method", "recipe", "origin", "created", "size", "tagged", "cut")
     names = tuple(name for name in known if name not in sometimes or any(row[name] for row in rows))
     heads = {"called": "name (*: pinned)", "tagged": "tags", "created": "made", "cut": ""}
     return table([heads.get(name, name) for name in names], [[row.get(name, "") for name in names] for row in rows])

@@ -32,11 +32,11 @@ TEACH = (
     "- A leaderboard compares two models after tuning. What would you want to know about what they read?"
 )
 READ = {  # of CorpusSettings -> in words
-    "qa_documents": "question documents",
-    "exposure_scale": "each fact's mentions, times",
-    "redealt_share": "facts whose number of mentions was dealt out anew, share",
-    "contested_kept": "contested facts whose other answer is named, share",
-    "seed": "seed of the text",
+    "qa_documents": "documents of questions and answers",
+    "exposure_scale": "how often facts are mentioned, against the first",
+    "redealt_share": "share of facts that are common in one and not in the other",
+    "contested_kept": "share of the contested facts whose other answer is named, too",
+    "seed": "seed that drew the text",
 }
 
 
@@ -58,6 +58,7 @@ def draw() -> None:
     lesson.outcome(_came_out(comparison, taken))
     figure = partial(shares_figure, both, "in", study.settings.scheme.labels)
     lesson.chart(figure, "learn-shares", "In-domain facts by level in both models", tables)
+    st.caption("What each knew before it was tuned: the share of its in-domain facts at each level.")
     page_link(
         "pages/compare.py", "These runs, fact by fact", "learn-models", icon=":material/compare_arrows:",
         to={"runs": ",".join((*first, *second)), "pool": "1"},
