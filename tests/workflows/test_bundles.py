@@ -19,6 +19,7 @@ from sftqa_core.records import InsideSettings, ProbeSettings
 from sftqa_core.records.result_names import bundle_of
 from sftqa_core.studies.cells import Cells
 from sftqa_core.workflows import upkeep
+from sftqa_core.workflows.bundles.bundle_names import public_name
 from sftqa_core.workspace import Workspace
 from tests.made_runs import facts_of, made_run
 from tests.packed_bundles import RIGHT, RUN, contents, packed, repacked
@@ -113,6 +114,19 @@ def test_a_bundle_names_no_place_of_the_machine_that_packed_it(tmp_path, workspa
     bundle = workflows.import_bundle(out)
     assert "--model mine --source facts.csv" in workflows.run(bundle.runs[0]).manifest["command"]
     assert bundle.licences == dict.fromkeys(("model mine", "facts facts.csv"), "unknown: look it up where it comes from")
+
+
+def test_names_in_a_bundle_hold_no_place():
+    """Of paths, servers and what stands behind a question mark the last part; columns and names of the hub stay."""
+    shown = {
+        "/home/ann/facts.csv?subject=a/b&path=/home/ann/z": "facts.csv?subject=a/b&path=z",
+        r"C:\Users\John Smith\m": "m",
+        "https://ann.example/v1?token=secret": "v1",
+        "https://ann.example/v1?token=secret#llama": "served-llama",
+        "hub:owner/name?subject=a/b": "hub:owner/name?subject=a/b",
+        "owner/name@main": "owner/name@main",
+    }
+    assert {name: public_name(name) for name in shown} == shown
 
 
 def test_what_still_names_a_place_is_not_packed(tmp_path):
