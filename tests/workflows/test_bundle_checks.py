@@ -16,7 +16,7 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.artifacts.plain_tables import plain_bytes, plain_table
-from sftqa_core.errors import BundleRefused
+from sftqa_core.errors import BundleRefused, StorageError
 from sftqa_core.records.bundles import MAX_FILE_BYTES
 from sftqa_core.workflows.bundles import bundle_checks
 from sftqa_core.workspace import app_folder
@@ -244,6 +244,24 @@ def test_numbers_beyond_all_bounds_are_refused(bundle, refused):
     """A step of 400 digits, which no table holds."""
     line = b'{"step": 1' + b"0" * 400 + b', "loss": 1.0}\n'
     assert f"'{PLACE}' can't be used" in refused(repacked(bundle, {f"{PLACE}/curve.jsonl": line}))
+
+
+def test_half_a_character_of_a_study_is_refused(tmp_path, refused):
+    """No file could hold it; it is found while the study is written."""
+    workflows.pack(["amount-9203b502"], tmp_path / "mine.zip")
+    name = "studies/amount-9203b502/0/identity.json"
+    told = json.loads(contents(tmp_path / "mine.zip")[name]) | {"aliases": "\ud800"}
+    assert "surrogates not allowed" in refused(repacked(tmp_path / "mine.zip", {name: json.dumps(told).encode()}))
+
+
+def test_a_disk_that_refuses_is_no_fault_of_the_bundle():
+    """Its error passes, whatever is read or written."""
+
+    def full():
+        raise StorageError("The disk is full.")
+
+    with pytest.raises(StorageError, match="The disk is full"):
+        bundle_checks.understood("runs/one", full)
 
 
 def test_what_a_run_tells_is_kept_by_known_names(bundle):
