@@ -9,12 +9,15 @@ names it, as import:BUNDLE:NAME (`holding`).
 """
 
 import os
+import re
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
+from urllib.parse import quote, unquote_plus
 
 from sftqa_core.records.result_names import bundle_of, own_name
 
 PACKAGE = Path(__file__).resolve().parent
+_PLACE = re.compile(r"/\w|~/|\.\.?/|[A-Za-z]:[\\/]|\\\\|[A-Za-z]+://")  # what only a path or an address begins with
 _NETWORK = ("nfs", "cifs", "smb", "afs", "ceph", "lustre", "gpfs", "beegfs", "gluster", "fuse.sshfs", "fuse.gluster", "9p", "davfs")
 
 
@@ -30,6 +33,20 @@ def shipped_folder() -> Path:
         return Path(chosen).expanduser().absolute()
     bundle = PACKAGE / "bundle" / "shipped"
     return bundle if bundle.exists() else PACKAGE.parent / "cache" / "shipped"
+
+
+def query_without_places(query: str) -> str:
+    """What stands behind a source's question mark, of each path or address in it the last part: columns stay, as they are written."""
+    return "&".join(map(_pair_without_place, query.split("&")))
+
+
+def _pair_without_place(pair: str) -> str:
+    key, equals, value = pair.partition("=")
+    place = unquote_plus(value or key)
+    if not _PLACE.match(place.strip()):
+        return pair
+    last = quote(PureWindowsPath(place.partition("?")[0].rstrip("/\\ ")).name or "unnamed", safe=" ()")  # knows both kinds of slashes
+    return f"{key}={last}" if value else f"{last}{equals}"
 
 
 def typed_path(name: str) -> tuple[Path, str]:

@@ -12,6 +12,7 @@ from sftqa_core import workflows
 from sftqa_core.errors import SftqaError
 from sftqa_core.models.model_names import names_of, plain_name
 from sftqa_core.records import StudySettings, TrainSettings
+from sftqa_core.records.bundles import ORIGIN
 from sftqa_core.records.setting_words import ModelName, differing, label, shown_value
 from sftqa_core.reports import citing
 from sftqa_core.reports.blocks import Beside, Paragraph, Quoted, Section, Table
@@ -48,6 +49,11 @@ def _value(name: str, value: object, settings: TrainSettings | StudySettings, na
         sizes = value if isinstance(value, tuple) else (value,)
         return ", ".join("all" if n == TrainSettings.ALL else f"{n:,}" for n in sizes)
     return shown_value(name, value, settings, names)
+
+
+def imported(bundles: Mapping[str, str]) -> list[Paragraph]:
+    """Where answers come from that this program only read. `bundles`: name of the bundle -> what came with it, empty where that is all."""
+    return [Paragraph(f"{f'{what}. ' if what else ''}{ORIGIN}", f"Imported: {bundle}") for bundle, what in bundles.items()]
 
 
 def closing(

@@ -5,7 +5,7 @@ Citations stand in square brackets, by the keys of citing.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from sftqa_core.evaluation.comparing import MCNEMAR
 from sftqa_core.evaluation.intervals import DRAWS, LEAST
@@ -90,6 +90,12 @@ def of_study(report: StudyReport, rule: str, names: ModelName) -> str:
             rule, _few(), _planted(settings.source),
         ]
     ).replace("  ", " ").strip()  # fmt: skip
+
+
+def with_imports(methods: str, bundles: Mapping[str, str]) -> str:
+    """Methods with a sentence on answers that were made elsewhere. `bundles`: name -> what came with it, empty where that is all."""
+    came = [f"{f'{what} with' if what else 'with'} the bundle {bundle}" for bundle, what in bundles.items()]
+    return f"{methods} Answers were imported as their maker states them, not made here: {_and(came)}." if came else methods
 
 
 def levels(scheme: LevelScheme, templates: int | None) -> str:

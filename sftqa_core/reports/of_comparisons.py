@@ -12,11 +12,11 @@ from sftqa_core.figures.overlaid import Line, overlaid_figure
 from sftqa_core.knowledge.atlas import PLANTED, PLANTED_HEAD, is_atlas
 from sftqa_core.records import DOMAIN_NAMES, ComparedRun, Comparison
 from sftqa_core.records.job import command_of
-from sftqa_core.records.result_names import is_cell
+from sftqa_core.records.result_names import bundle_of, is_cell, study_and_rest
 from sftqa_core.records.setting_words import ModelName, cell_words, differences, source_name
 from sftqa_core.reports import comparison_words, methods
 from sftqa_core.reports.blocks import Beside, Block, Chart, Paragraph, Report, Section, Table
-from sftqa_core.reports.made_with import closing, default_rate, model_names, settings_table
+from sftqa_core.reports.made_with import closing, default_rate, imported, model_names, settings_table
 from sftqa_core.reports.private_names import Names
 
 DIFFERENT = 200  # facts that were not answered alike, in the file
@@ -28,20 +28,33 @@ def comparison_report(names: Sequence[str], reference: str | None = None, pool: 
     comparison, named = compared.comparison, model_names()
     settings = [run.settings for run in comparison.runs]
     private = Names(tuple(settings))
+    came = _bundles(comparison)
     commands = [command_of(private.settings(one)) for one in settings if one.n or one.more_shots]
     beside = ["sftqa", "compare", *(private.text(name) for name in names), *(["--pool"] if pool else [])]
     beside += [*(["--reference", reference] if reference else []), *(["--against", against] if against else [])]
     tables = [_settings(run, named) for run in comparison.runs]
     sections = [
-        Section("What is compared", list(_legend(comparison, named))),
+        Section("What is compared", [*imported(came), *_legend(comparison, named)]),
         Section("What differs, and what moved", [_table(comparison, named)]),
         Section("Accuracy per memory level", list(_charts(comparison))),
         Section("Which is better?", list(_tests(comparison))),
         Section("Facts that were not answered alike", list(_facts(compared.items, comparison)), folded=True),
-        *closing(methods.of_comparison(comparison, named), [" ".join(beside), *dict.fromkeys(commands)], [Beside(tables)], settings),
-    ]
+        *closing(
+            methods.with_imports(methods.of_comparison(comparison, named), came),
+            [" ".join(beside), *dict.fromkeys(commands)], [Beside(tables)], settings,
+        ),
+    ]  # fmt: skip
     title = "Comparison of runs" if len(comparison.runs) > 1 else f"Cell {names[0]}" if is_cell(names[0]) else f"Run {names[0]}"
     return Report(title, f"{len(comparison.runs)} side by side on {comparison.facts:,} test facts in common", sections, private)
+
+
+def _bundles(comparison: Comparison) -> dict[str, str]:
+    """Bundle -> labels of what was imported with it; no labels where nothing else is compared."""
+    found: dict[str, list[str]] = {}
+    for run in comparison.runs:
+        for bundle in dict.fromkeys(filter(None, map(bundle_of, run.names))):
+            found.setdefault(bundle, []).append(run.label)
+    return {bundle: ", ".join(labels) if len(comparison.runs) > 1 else "" for bundle, labels in found.items()}
 
 
 def _title(run: ComparedRun, named: ModelName) -> str:
@@ -51,7 +64,7 @@ def _title(run: ComparedRun, named: ModelName) -> str:
     cell = is_cell(run.names[0])
     more = [word for word in differences(settings, default_rate) if not word.startswith(("levels ", "no k-shot", "seed "))]
     seeds = f"seed{'s' if len(run.seeds) > 1 else ''} {', '.join(map(str, run.seeds))}"
-    where = f"cell of {run.names[0].partition(':')[0]}" if cell else f"run {', '.join(run.names)}"
+    where = f"cell of {study_and_rest(run.names[0])[0]}" if cell else f"run {', '.join(run.names)}"
     return " · ".join([start, *more, seeds, where])
 
 

@@ -16,10 +16,11 @@ from sftqa_core.knowledge.atlas import PLANTED, PLANTED_HEAD, is_atlas
 from sftqa_core.records import DOMAIN_NAMES
 from sftqa_core.records.amounts import percent, points
 from sftqa_core.records.job import command_of
+from sftqa_core.records.result_names import bundle_of
 from sftqa_core.records.setting_words import ModelName, differences, source_name
 from sftqa_core.reports import methods, run_words
 from sftqa_core.reports.blocks import Beside, Block, Chart, Number, Numbers, Paragraph, Report, Section, Table
-from sftqa_core.reports.made_with import closing, default_rate, model_names, settings_table
+from sftqa_core.reports.made_with import closing, default_rate, imported, model_names, settings_table
 from sftqa_core.reports.private_names import Names
 from sftqa_core.training.runs import Run
 
@@ -33,19 +34,20 @@ def run_report(run_id: str) -> Report:
     names, settings = model_names(), run.settings
     facts = run.facts()
     tested = {domain: after.natural_n for domain, after in run.summary.after.items()}
-    paragraph = methods.of_run(replace(settings, n=run.summary.n), tested, _templates(facts), names)
+    came = {bundle: ""} if (bundle := bundle_of(run_id)) else {}
+    paragraph = methods.with_imports(methods.of_run(replace(settings, n=run.summary.n), tested, _templates(facts), names), came)
     private = Names((settings,))
     commands = [command_of(private.settings(settings))]
     about = [names(settings.model), source_name(settings.source), f"n = {run.summary.n:,}", *differences(settings, default_rate, "method")]
     sections = [
-        Section("In short", _headline(run)),
+        Section("In short", [*imported(came), *_headline(run)]),
         Section("Accuracy per memory level", list(_accuracy(run, names))),
         Section("Predictions that changed", list(_changes(run, facts)), folded=True),
         Section("Training curves", list(_training(run)), folded=True),
         Section("All numbers", [Table.of(reading.accuracy(run_id), {"low": "95% from", "high": "to"})], folded=True),
         *closing(
             paragraph, commands, [settings_table(settings, ("model", "source", "n", "method", "seed"), names)], [settings],
-            {str(name): str(at) for name, at in run.manifest.get("versions", {}).items()},
+            {str(name): str(at) for name, at in run.versions.items()},
         ),
     ]  # fmt: skip
     return Report(f"Run {run_id}", " · ".join(about), sections, private)

@@ -18,21 +18,24 @@ from urllib.parse import quote
 
 from sftqa_core.errors import ModelUnavailable
 from sftqa_core.models.serving.addresses import KEY, server_name
-from sftqa_core.workspace import Workspace, app_folder, shipped_folder, typed_path
+from sftqa_core.workspace import Workspace, app_folder, query_without_places, shipped_folder, typed_path
 
 HIDDEN = "…"
 _SECRETS = (KEY, "SFTQA_TOKEN", "HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")  # of the environment: none is stored, none is shown
 _SHORTEST = 6  # characters of what is hidden wherever it stands
 _NAMES = ("model", "models", "source")  # settings that may be places; of others only what is one beyond doubt
 _ABSOLUTE = re.compile(r"/\w|~/|[A-Za-z]:[\\/]|https?://")
-_HOME = re.compile(r"(?:/root(?=/)|(?:/home/|/Users/|[A-Za-z]:\\Users\\)[^\s/\\'\"<>]+)")
+_PERSON = r"[^\s/\\'\"<>]+(?:(?<![,;:])(?: [^\s/\\'\"<>,;:]+){1,3}(?=[/\\]))?"  # with blanks where a slash follows soon: John Smith/
+_HOME = re.compile(rf"(?:/root(?=/)|(?:/home/|/Users/|[A-Za-z]:[\\/]Users[\\/]){_PERSON})")
 _Settings = TypeVar("_Settings")
 
 
 def public_name(name: str) -> str:
-    """A model or source as it may be shown; what stands behind a question mark stays, since it names columns."""
+    """A model or source as it may be shown; what stands behind a question mark stays, since it names columns, but for places in it."""
     path, mark, query = name.partition("?")
-    return f"{_without_place(path)}{mark}{query}"
+    if mark and "://" in path:  # no columns of a file: a key, as likely as not
+        return HIDDEN
+    return f"{_without_place(path)}{mark}{query_without_places(query)}"
 
 
 def _without_place(name: str) -> str:

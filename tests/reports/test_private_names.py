@@ -22,6 +22,11 @@ SHOWN = {
     "./base/": "base",
     "secret/project/base": "base",
     r"C:\Users\Ann\facts.csv?subject=s": "facts.csv?subject=s",
+    "/home/ann/facts.csv?subject=a/b&path=/home/ann/z": "facts.csv?subject=a/b&path=z",
+    "facts.csv?path=%2Fhome%2Fann%2Fmy+z.csv&subject=a": "facts.csv?path=my z.csv&subject=a",
+    r"facts.csv?path=C:\Users\John Smith\z": "facts.csv?path=z",
+    "facts.csv?path=https://ann.example/z.csv?key=1": "facts.csv?path=z.csv",
+    "http://ann.example/v1?token=secret#llama": HIDDEN,
     "http://10.0.0.7:8000/v1#llama": "llama (on a server)",
     "https://ann.example/v1#/srv/ann/llama": "llama (on a server)",
     "http://ann:pass@host:8000/v1#llama": HIDDEN,
@@ -49,6 +54,22 @@ def test_every_text_has_the_public_names(workspace):
     assert names.text("amount-1:/data/ann/my%20models/base:n60:s0") == "amount-1:base:n60:s0"
     assert names.text(f"kept in {workspace.root}/runs") == f"kept in {HIDDEN}/runs"
     assert names.text("see /home/ann/x and /Users/ann/y") == f"see {HIDDEN}/x and {HIDDEN}/y"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (r"kept in C:\Users\John Smith\x", rf"kept in {HIDDEN}\x"),
+        ("kept in C:/Users/John Smith/x", f"kept in {HIDDEN}/x"),
+        ("kept in /home/ann lee smith/x", f"kept in {HIDDEN}/x"),
+        ("/Users/John Smith/x and /Users/John Smith/y", f"{HIDDEN}/x and {HIDDEN}/y"),
+        ("of /home/ann, or a/b", f"of {HIDDEN} or a/b"),
+        ("/home/ann has it. So there is more than one thought/read.", f"{HIDDEN} has it. So there is more than one thought/read."),
+    ],
+)  # fmt: skip
+def test_homes_with_blanks_are_hidden_whole(workspace, text, shown):
+    """Up to the next slash, where one comes within a few words; sentences stay."""
+    assert Names(()).text(text) == shown
 
 
 def test_the_current_folder_changes_no_sentence(workspace):

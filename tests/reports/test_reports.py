@@ -12,6 +12,7 @@ from sftqa_core.artifacts import write_bytes
 from sftqa_core.errors import NotFound, SettingsError
 from sftqa_core.records import LevelScheme, StudySettings
 from sftqa_core.records.amounts import percent, points
+from sftqa_core.records.bundles import ORIGIN
 from sftqa_core.records.recipes import Repeat
 from sftqa_core.reports.report_files import page_of
 from sftqa_core.studies.config import study_yaml
@@ -116,6 +117,35 @@ def test_a_cell_alone_has_a_report():
     mean = workflows.compare([f"{CELL}:n60:s0"]).comparison.runs[0].accuracy["in"].macro
     assert percent(mean.value) in report.text
     assert "Which is better?" not in report.text
+
+
+# ---- what was imported ----
+def test_an_imported_run_is_said_to_be_imported(tmp_path, two):
+    """First of all, and in the methods; one's own run beside it stays without; the versions are its maker's."""
+    workflows.pack(["one"], tmp_path / "theirs.zip")
+    bundle = workflows.import_bundle(tmp_path / "theirs.zip")
+    label, sentence = f"Imported: {bundle.name}", "Answers were imported as their maker states them, not made here:"
+    alone = opened(*bundle.runs)
+    assert alone.text.index(f"{label} {ORIGIN}") < alone.text.index("Accuracy per memory level")
+    assert f"{sentence} with the bundle {bundle.name}." in alone.text
+    assert ["torch", workflows.run("one").versions["torch"]] in alone.table("Package", "Version")
+    both = opened(bundle.runs[0], "two")
+    assert both.text.index(f"{label} A. {ORIGIN}") < both.text.index("What differs, and what moved")
+    assert f"{sentence} A with the bundle {bundle.name}." in both.text
+    own = opened("one", "two").text
+    assert "Imported" not in own
+    assert sentence not in own
+
+
+def test_an_imported_cell_is_of_its_study(tmp_path, workspace):
+    """The legend names the study with its bundle; both labels stand with a bundle of which two are compared."""
+    workflows.pack(["amount-9203b502"], tmp_path / "theirs.zip")
+    bundle = workflows.import_bundle(tmp_path / "theirs.zip")
+    (study,) = bundle.studies
+    report = opened(f"{study}:atlas-llama:n60:s0", f"{study}:atlas-llama:n60:s1")
+    assert report.text.count(f"cell of import:{bundle.name}:amount-9203b502") == 2
+    assert f"Imported: {bundle.name} A, B. {ORIGIN}" in report.text
+    assert f"not made here: A, B with the bundle {bundle.name}." in report.text
 
 
 # ---- studies ----

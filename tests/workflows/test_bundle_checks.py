@@ -16,7 +16,7 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.artifacts.plain_tables import plain_bytes, plain_table
-from sftqa_core.errors import BundleRefused
+from sftqa_core.errors import BundleRefused, StorageError
 from sftqa_core.records.bundles import MAX_FILE_BYTES
 from sftqa_core.workflows.bundles import bundle_checks
 from sftqa_core.workspace import app_folder
@@ -134,6 +134,14 @@ def test_what_is_no_zip_or_a_cut_one_is_refused(bundle, refused, tmp_path):
     assert "is not a zip that can be read" in refused(bundle)
 
 
+def test_what_stands_behind_the_end_is_refused(bundle, refused):
+    """A page, a comment, the sign of an end: what the zip itself holds is the same."""
+    whole = bundle.read_bytes()
+    for content in (whole + b"<html><script>" * 10, whole[:-2] + b"\5\0hello", whole + b"PK\5\6", whole + b"\0" * 30):
+        bundle.write_bytes(content)
+        assert refused(bundle) == "mine.zip is not imported: it goes on behind the end of the zip."
+
+
 def test_an_upload_may_be_as_large_as_a_bundle():
     """What Streamlit takes is what the page says."""
     config = tomllib.loads((app_folder() / ".streamlit" / "config.toml").read_text())
@@ -166,6 +174,10 @@ def test_another_schema_is_told(bundle, refused):
         (lambda told: told.update(extra=1), "BundleManifest has no setting 'extra'"),
         (lambda told: told.update(runs=[]), "it holds no run and no study"),
         (lambda told: told.update(runs=["../x"]), "which is no name of one"),
+        (lambda told: told.update(runs=[RUN, RUN]), "it lists a run or study twice"),
+        (lambda told: told.update(runs=[RUN, RUN.upper()]), "it lists a run or study twice"),
+        (lambda told: told.update(studies=["one", "one"]), "it lists a run or study twice"),
+        (lambda told: told.update(licences={"model": "\ud800"}), "holds half a character"),
         (lambda told: told.update(made="yesterday"), "Invalid isoformat"),
         (lambda told: told.update(title=[1]), "must be str"),
     ],
@@ -190,6 +202,80 @@ def test_a_bundle_json_of_another_kind_is_refused(bundle, refused, change, words
 def test_json_is_read_within_limits(bundle, refused, content, words):
     """Depth, doubled names, encodings, unknown settings."""
     assert words in refused(repacked(bundle, {f"{PLACE}/run.json": content}))
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"n": -7}, "n must be a whole number of 0 or more, got -7"),
+        ({"n": 1.5}, "n must be a whole number of 0 or more, got 1.5"),
+        ({"n": True}, "n must be a whole number of 0 or more, got True"),
+        ({"n": 59}, "n is 59, and the run has 0 examples and settings for 60"),
+        ({"n": float("inf")}, "n must be a whole number of 0 or more, got inf"),
+        ({"matching": float("inf")}, "matching must be a whole number of 0 or more, got inf"),
+        ({"moved_levels": [5, 0]}, "moved_levels must be how many moved, of how many, got [5, 0]"),
+        ({"moved_levels": [0, 0]}, "moved_levels must be how many moved, of how many, got [0, 0]"),
+        ({"moved_levels": [5]}, "moved_levels must be how many moved, of how many, got [5]"),
+        ({"moved_levels": [5000, 10]}, "moved_levels must be how many moved, of how many, got [5000, 10]"),
+        ({"moved_levels": [1.0, 10]}, "moved_levels must be a whole number of 0 or more, got 1.0"),
+        ({"moved_levels": {"5": 10}}, "moved_levels must be a list"),
+        ({"seconds": {"train": float("nan")}}, "seconds must be a finite number of 0 or more, got nan"),
+        ({"seconds": {"train": -1e300}}, "seconds must be a finite number of 0 or more, got -1e+300"),
+        ({"training": ["x"]}, "training must be an object, got ['x']"),
+        ({"training": {"steps": "many"}}, "training.steps must be a whole number of 0 or more, got 'many'"),
+        ({"training": {"kept_step": [1]}}, "training.kept_step must be a whole number of 0 or more, got [1]"),
+        ({"recipe": 7}, "recipe must be an object, got 7"),
+        ({"recipe": {"notes": "hm"}}, "recipe.notes must be a list, got 'hm'"),
+        ({"recipe": {"stages": [{"seconds": -1}]}}, "recipe.stages.seconds must be a finite number of 0 or more, got -1"),
+        ({"majority": [1, 2]}, "majority must be an object, got [1, 2]"),
+        ({"majority": {"P19": {"answer": 5}}}, "majority.P19.answer must be a text, got 5"),
+        ({"examples": "<img src=x>"}, "examples must be an object, got '<img src=x>'"),
+        ({"device": "\ud800"}, "surrogates not allowed"),
+        ({"versions": {"torch": "\ud800"}}, "surrogates not allowed"),
+    ],
+)  # fmt: skip
+def test_values_of_a_run_are_judged(bundle, refused, told, words):
+    """Counts, seconds and objects of another kind would break the pages that show them."""
+    about = json.loads(contents(bundle)[f"{PLACE}/run.json"]) | told
+    assert words in refused(repacked(bundle, {f"{PLACE}/run.json": json.dumps(about).encode()}))
+
+
+def test_numbers_beyond_all_bounds_are_refused(bundle, refused):
+    """A step of 400 digits, which no table holds."""
+    line = b'{"step": 1' + b"0" * 400 + b', "loss": 1.0}\n'
+    assert f"'{PLACE}' can't be used" in refused(repacked(bundle, {f"{PLACE}/curve.jsonl": line}))
+
+
+def test_half_a_character_of_a_study_is_refused(tmp_path, refused):
+    """No file could hold it; it is found while the study is written."""
+    workflows.pack(["amount-9203b502"], tmp_path / "mine.zip")
+    name = "studies/amount-9203b502/0/identity.json"
+    told = json.loads(contents(tmp_path / "mine.zip")[name]) | {"aliases": "\ud800"}
+    assert "surrogates not allowed" in refused(repacked(tmp_path / "mine.zip", {name: json.dumps(told).encode()}))
+
+
+def test_a_disk_that_refuses_is_no_fault_of_the_bundle():
+    """Its error passes, whatever is read or written."""
+
+    def full():
+        raise StorageError("The disk is full.")
+
+    with pytest.raises(StorageError, match="The disk is full"):
+        bundle_checks.understood("runs/one", full)
+
+
+def test_what_a_run_tells_is_kept_by_known_names(bundle):
+    """As it was written where this program writes it; other names are left out."""
+    rest = {"examples": {"counts": {"P19": {"L0": 3}}, "probed": 60, "echo": 0, "seen": 60}}
+    rest["training"] = {"steps": 8, "kept_step": None, "cut": False, "modules": [], "final_loss": 1.5}
+    rest["majority"] = {"P19": {"answer": "Ann", "split": "train", "facts": 3, "of": 9}}
+    rest["recipe"] = {"stages": [{"name": "one", "seconds": 1.5, "last": True}], "tables": {}, "notes": ["It learned."]}
+    about = json.loads(contents(bundle)[f"{PLACE}/run.json"]) | {"moved_levels": [5, 10]}
+    sent = about | {name: value | ({} if name == "majority" else {"more": "<b>"}) for name, value in rest.items()}
+    (name,) = workflows.import_bundle(repacked(bundle, {f"{PLACE}/run.json": json.dumps(sent).encode()})).runs
+    manifest = workflows.run(name).manifest
+    assert {name: manifest[name] for name in rest} == rest
+    assert (manifest["moved_levels"], manifest["n"], workflows.moved_levels(name)) == ([5, 10], 60, (5, 10))
 
 
 @pytest.mark.parametrize("name", ["/etc/passwd", "~/model", "../../model", "C:\\model", "http://localhost:80/v1#m", "./x"])

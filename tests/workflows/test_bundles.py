@@ -16,8 +16,10 @@ from sftqa_core.errors import BundleRefused, ModelUnavailable, NotEnoughFacts, N
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.progress import Recorder
 from sftqa_core.records import InsideSettings, ProbeSettings
+from sftqa_core.records.result_names import bundle_of
 from sftqa_core.studies.cells import Cells
 from sftqa_core.workflows import upkeep
+from sftqa_core.workflows.bundles.bundle_names import public_name
 from sftqa_core.workspace import Workspace
 from tests.made_runs import facts_of, made_run
 from tests.packed_bundles import RIGHT, RUN, contents, packed, repacked
@@ -114,6 +116,19 @@ def test_a_bundle_names_no_place_of_the_machine_that_packed_it(tmp_path, workspa
     assert bundle.licences == dict.fromkeys(("model mine", "facts facts.csv"), "unknown: look it up where it comes from")
 
 
+def test_names_in_a_bundle_hold_no_place():
+    """Of paths, servers and what stands behind a question mark the last part; columns and names of the hub stay."""
+    shown = {
+        "/home/ann/facts.csv?subject=a/b&path=/home/ann/z": "facts.csv?subject=a/b&path=z",
+        r"C:\Users\John Smith\m": "m",
+        "https://ann.example/v1?token=secret": "v1",
+        "https://ann.example/v1?token=secret#llama": "served-llama",
+        "hub:owner/name?subject=a/b": "hub:owner/name?subject=a/b",
+        "owner/name@main": "owner/name@main",
+    }
+    assert {name: public_name(name) for name in shown} == shown
+
+
 def test_what_still_names_a_place_is_not_packed(tmp_path):
     """A note of a recipe, say: the path is found, and no file is written."""
     made_run(RUN, RIGHT, manifest={"training": {"note": "/home/somebody/models"}})
@@ -137,14 +152,30 @@ def test_an_adapter_comes_with_its_run_where_it_is_asked_for(tmp_path):
     place.mkdir(parents=True)
     weights = {"base_model.model.layer.lora_A.weight": np.ones((2, 3), dtype=np.float32)}
     save_file(weights, place / "adapter_model.safetensors")
-    (place / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "base_model_name_or_path": str(tmp_path / "base")}))
+    config = {"peft_type": "LORA", "base_model_name_or_path": str(tmp_path / "base"), "r": 2, "target_modules": ["layer"]}
+    others = {"megatron_core": "os", "megatron_config": {"a": 1}, "auto_mapping": {"parent_library": "os"}}
+    (place / "adapter_config.json").write_text(json.dumps(config | others))
     made_run(RUN, RIGHT, scratch=tmp_path / "scratch", method="lora", save_model=True)
     workflows.pack([RUN], tmp_path / "bare.zip")
     workflows.pack([RUN], tmp_path / "full.zip", weights=True)
     bare, full = (workflows.run(workflows.import_bundle(tmp_path / f"{name}.zip").runs[0]) for name in ("bare", "full"))
     assert bare.model is None
     assert load_file(full.model / "adapter_model.safetensors")["base_model.model.layer.lora_A.weight"].sum() == 6
-    assert json.loads((full.model / "adapter_config.json").read_text())["base_model_name_or_path"] == "base"
+    there = json.loads(contents(tmp_path / "full.zip")[f"runs/{RUN}/model/adapter_config.json"])
+    kept = json.loads((full.model / "adapter_config.json").read_text())
+    assert there == kept == config | {"base_model_name_or_path": "base"}
+    workflows.remove_bundle(bundle_of(full.id))
+    for wrong, words in (
+        ({"peft_type": "IA3"}, "an adapter of type 'IA3'"),
+        ({"r": -1}, "adapter.r must be a whole number of 0 or more, got -1"),
+        ({"revision": "/home/ann"}, "names '/home/ann', a place on another machine"),
+    ):
+        file = {f"runs/{RUN}/model/adapter_config.json": json.dumps(there | wrong).encode()}
+        with pytest.raises(BundleRefused, match=words):
+            workflows.import_bundle(repacked(tmp_path / "full.zip", file))
+    more = {f"runs/{RUN}/model/adapter_config.json": json.dumps(there | others).encode()}
+    (name,) = workflows.import_bundle(repacked(tmp_path / "full.zip", more)).runs
+    assert json.loads((workflows.run(name).model / "adapter_config.json").read_text()) == kept
     file = f"runs/{RUN}/model/adapter_model.safetensors"
     cut = contents(tmp_path / "full.zip")[file][:-4]
     with pytest.raises(BundleRefused, match="it is truncated"):

@@ -15,11 +15,11 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from sftqa_core.artifacts import in_words
 from sftqa_core.artifacts.plain_tables import plain_table
-from sftqa_core.errors import BundleRefused, SftqaError
+from sftqa_core.errors import BundleRefused, SftqaError, StorageError
 from sftqa_core.jsonrecord import parse_json, shown
 from sftqa_core.knowledge.tables import archives
 from sftqa_core.records.bundles import MAX_FILE_BYTES, BundleManifest
@@ -34,6 +34,7 @@ MAX_FILES = 3_000
 MAX_RATIO = 200  # of unpacked to packed, in files that are not small
 MAX_JSON_BYTES = 20_000_000
 MAX_DEPTH = 20
+_LAST_RECORD, _LAST_SIGN = 22, b"PK\5\6"  # bytes of a zip's last record without a comment, and what it begins with
 _SMALL_BYTES = 100_000
 _PIECE = 1 << 20
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,150}"
@@ -98,6 +99,7 @@ def opened(path: Path) -> Iterator[Bundle]:
         with path.open("rb") as handle:
             if handle.read(4) != b"PK\3\4":  # so nothing stands in front of the zip either
                 raise BundleRefused("it is no zip file.")
+            _check_end(handle, size)
         with archives.opened(path, BundleRefused) as (archive, _):
             members = archive.infolist()
             _check_members(members)
@@ -117,6 +119,15 @@ def _refusing(name: str) -> Iterator[None]:
     except BundleRefused as error:
         told = str(error)
         raise BundleRefused(told if told.startswith(name) else f"{name} is not imported: {told}") from error
+
+
+def _check_end(handle: BinaryIO, size: int) -> None:
+    """Nothing stands behind the zip, no comment either: another program might read that."""
+    handle.seek(max(0, size - _LAST_RECORD - 65_535))  # a comment's length
+    tail = handle.read()
+    end = tail[-_LAST_RECORD:]
+    if _LAST_SIGN in tail and not (end.startswith(_LAST_SIGN) and end.endswith(b"\0\0")):
+        raise BundleRefused("it goes on behind the end of the zip.")
 
 
 def _check_members(members: list[zipfile.ZipInfo]) -> None:
@@ -207,9 +218,9 @@ def _parsed(name: str, parse: Callable[[], _T]) -> _T:
     """What `parse` makes of a file; any fault of it is a sentence that names the file."""
     try:
         return parse()
-    except BundleRefused:
+    except (BundleRefused, StorageError):  # a disk that refuses is no fault of the bundle
         raise
-    except (SftqaError, ValueError, KeyError, TypeError, AttributeError, LookupError) as error:
+    except (SftqaError, ValueError, KeyError, TypeError, AttributeError, LookupError, ArithmeticError) as error:
         why = f"lacks {error}" if isinstance(error, KeyError) else str(error).replace("\n", " ")[:400]
         raise BundleRefused(
             f"{shown(name)} can't be used: it {why}" if why[:1].islower() else f"{shown(name)} can't be used: {why}"

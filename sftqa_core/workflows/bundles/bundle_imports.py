@@ -15,6 +15,7 @@ import hashlib
 import json
 import tempfile
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,9 @@ def _check_about(manifest: BundleManifest) -> None:
         raise BundleRefused("it holds no run and no study.")
     if wrong := [name for name in (*manifest.runs, *manifest.studies) if not PLAIN_NAME.fullmatch(name)]:
         raise BundleRefused(f"it holds a run or study called {shown(wrong[0])}, which is no name of one.")
+    for names in (manifest.runs, manifest.studies):
+        if len({name.casefold() for name in names}) < len(names):  # of which some disks make one folder
+            raise BundleRefused("it lists a run or study twice.")
     parts = {f"runs/{name}" for name in manifest.runs} | {f"studies/{name}" for name in manifest.studies}
     if stray := [name for name in manifest.files if "/".join(name.split("/")[:2]) not in parts]:
         raise BundleRefused(f"it holds {shown(min(stray))}, which belongs to no run or study of it.")
@@ -112,7 +116,8 @@ def _fill(work: Path, bundle: Bundle) -> None:
     for name in bundle.manifest.runs:
         write_imported(bundle, name, work / "runs" / name)
     for name in bundle.manifest.studies:
-        _write_study(bundle, name, work / bundle_studies.FOLDER / name)
+        folder = work / bundle_studies.FOLDER / name
+        understood(f"{bundle_studies.FOLDER}/{name}", partial(_write_study, bundle, name, folder))
 
 
 def _write_study(bundle: Bundle, name: str, folder: Path) -> None:

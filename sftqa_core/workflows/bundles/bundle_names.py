@@ -12,22 +12,26 @@ from sftqa_core.jsonrecord import shown
 from sftqa_core.knowledge.atlas import is_atlas
 from sftqa_core.models.lists import BUILT_IN, known_model
 from sftqa_core.models.serving.addresses import is_server
-from sftqa_core.workspace import Workspace, typed_path
+from sftqa_core.workspace import Workspace, query_without_places, typed_path
 
 UNKNOWN_LICENCE = "unknown: look it up where it comes from"
 _OURS = "MIT, it comes with this program"
 _PLACE = re.compile(r"^[/\\~.]|^[A-Za-z]:|\\|://|(^|/)\.\.(/|$)")  # what a path or an address looks like, on any system
-_USER = re.compile(r"/(?:home|Users)/[^/\s\"']+|[A-Za-z]:\\Users\\[^\\\s\"']+")
+_USER = re.compile(r"/(?:home|Users)/[^/\s\"']+|[A-Za-z]:[\\/]Users[\\/][^\\\s\"']+")
 
 
 def public_name(name: str) -> str:
-    """A model or source as others may know it: of a path its last part, of a model on a server the model's name, all else as it is."""
+    """A model or source as others may know it: of a path its last part, of a model on a server the model's name, all else as it is.
+
+    Places behind a question mark become their last parts, too; behind an address nothing stays, since it may be a key.
+    """
     if is_server(name):
         return f"served-{name.partition('#')[2].rpartition('/')[2]}"
     path, how, query = name.partition("?")
+    how, query = ("", "") if "://" in path else (how, query_without_places(query))
     if is_place(path) or typed_path(path)[1]:
         return f"{PureWindowsPath(path.rstrip('/')).name or 'unnamed'}{how}{query}"
-    return name
+    return f"{path}{how}{query}"
 
 
 def is_place(name: str) -> bool:

@@ -25,6 +25,7 @@ from sftqa_core.records import DOMAINS, RunSummary, TrainSettings
 from sftqa_core.records.job import command_of
 from sftqa_core.studies.outcome_files import FACT_LISTS, FACT_TEXTS
 from sftqa_core.training.runs import EXAMPLE_COLUMNS, FACT_COLUMNS, LEVELS, Run
+from sftqa_core.workflows.bundles import run_values
 from sftqa_core.workflows.bundles.bundle_checks import Bundle, understood
 from sftqa_core.workflows.bundles.bundle_names import PublicNames, is_place
 from sftqa_core.workflows.lookups import moved_levels
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PREDICTIONS = "predictions.parquet"
-_LINES = ("curve.jsonl", "dev.jsonl", "examples.jsonl")
+_EXAMPLES = "examples.jsonl"
+_LINES = ("curve.jsonl", "dev.jsonl", _EXAMPLES)
 _TOLD = ("created", "n", "model", "source", "aliases", "matching", "device", "dtype", "examples", "training", "majority", "recipe")
 _MODEL = ("name", "revision", "weights", "adapter", "dtype", "device", "quantisation", "chat")  # of what its manifest says of the model
 _PREDICTED = ("fact_id", "stage", "text", "correct")  # columns that every reader relies on
@@ -66,7 +68,8 @@ def _adapter(run: Run, names: PublicNames) -> dict[str, bytes]:
         raise SettingsError(f"Run {run.id} did not keep its weights. Pack it without --weights, or train it again with them kept.")
     if not ModelFolder(run.model).is_adapter:
         raise SettingsError(f"Run {run.id} tuned all weights; a bundle carries adapters only. Pack it without --weights.")
-    config = {**ModelFolder(run.model).json(ADAPTER_CONFIG), "base_model_name_or_path": run.settings.model}
+    told = ModelFolder(run.model).json(ADAPTER_CONFIG)
+    config = {name: told[name] for name in run_values.LORA_KEYS if name in told} | {"base_model_name_or_path": run.settings.model}
     weights = (run.model / ADAPTER_WEIGHTS).read_bytes()
     return {f"model/{ADAPTER_CONFIG}": json.dumps(names.of(config)).encode(), f"model/{ADAPTER_WEIGHTS}": weights}
 
@@ -75,8 +78,12 @@ def _adapter(run: Run, names: PublicNames) -> dict[str, bytes]:
 def write_imported(bundle: Bundle, name: str, folder: Path) -> None:
     """Write the run of that name into a new folder as runs are stored here: nothing of the bundle but weights is kept as it came.
 
-    Raises `BundleRefused` for what this program would not have written.
+    Raises `BundleRefused` for what this program would not have written, whichever step finds it, and `StorageError`.
     """
+    understood(f"runs/{name}", lambda: _write(bundle, name, folder))
+
+
+def _write(bundle: Bundle, name: str, folder: Path) -> None:
     place = f"runs/{name}"
     about = bundle.json(f"{place}/run.json")
     predictions, facts = bundle.table(f"{place}/{PREDICTIONS}"), bundle.table(f"{place}/{LEVELS}")
@@ -84,15 +91,16 @@ def write_imported(bundle: Bundle, name: str, folder: Path) -> None:
     understood(place, lambda: _check_answers(predictions, facts, settings))
     folder.mkdir(parents=True)
     facts = facts.astype({"level": "Int64"})
-    summary = understood(f"{place}/run.json", lambda: _counted(name, about, settings, predictions, facts))
+    examples = [{column: row.get(column) for column in EXAMPLE_COLUMNS} for row in bundle.lines(f"{place}/{_EXAMPLES}")]
+    n = understood(f"{place}/run.json", lambda: run_values.trained_on(about, settings, len(examples)))
+    summary = understood(f"{place}/run.json", lambda: _counted(name, n, about, settings, predictions, facts))
     write_json(folder / "settings.json", settings.to_dict())
     write_json(folder / "summary.json", summary.to_dict())
     predictions.to_parquet(folder / PREDICTIONS)
     facts.to_parquet(folder / LEVELS)
     for file in _LINES:
         if file != "dev.jsonl" or f"{place}/{file}" in bundle.sizes:
-            rows = bundle.lines(f"{place}/{file}")
-            rows = [{column: row.get(column) for column in EXAMPLE_COLUMNS} for row in rows] if file == "examples.jsonl" else rows
+            rows = examples if file == _EXAMPLES else bundle.lines(f"{place}/{file}")
             (folder / file).write_text("".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows), encoding="utf-8")
     for file in bundle.under(f"{place}/tables"):
         (folder / "recipe" / "tables").mkdir(parents=True, exist_ok=True)
@@ -128,7 +136,9 @@ def _check_answers(predictions: pd.DataFrame, facts: pd.DataFrame, settings: Tra
         raise ValueError("it does not say what was right before and after tuning")
 
 
-def _counted(name: str, about: Mapping[str, Any], settings: TrainSettings, predictions: pd.DataFrame, facts: pd.DataFrame) -> RunSummary:
+def _counted(
+    name: str, n: int, about: Mapping[str, Any], settings: TrainSettings, predictions: pd.DataFrame, facts: pd.DataFrame
+) -> RunSummary:
     """The summary, its accuracies counted from the answers."""
     from sftqa_core.evaluation.intervals import accuracy_by_level
 
@@ -138,9 +148,10 @@ def _counted(name: str, about: Mapping[str, Any], settings: TrainSettings, predi
     inside = {stage: rows[rows["fact_id"].isin(plain["fact_id"])] for stage, rows in stages.items()}
     bare = {stage: accuracy_by_level(rows, plain, plain, settings.scheme) for stage, rows in inside.items()}
     baselines = {stage: accuracy for stage, accuracy in counted.items() if stage not in ("before", "after")}
-    seconds = {str(part): float(value) for part, value in about["seconds"].items()}
-    fitted = None if about["shown"] is None else {str(stage): float(mean) for stage, mean in about["shown"].items()}
-    return RunSummary(name, int(about["n"]), counted["before"], counted["after"], baselines, seconds, bare, fitted)
+    seconds = {str(part): run_values.number("seconds", value) for part, value in about["seconds"].items()}
+    means = about["shown"]
+    fitted = None if means is None else {str(stage): run_values.number("shown", mean) for stage, mean in means.items()}
+    return RunSummary(name, n, counted["before"], counted["after"], baselines, seconds, bare, fitted)
 
 
 def _manifest(about: Mapping[str, Any], settings: TrainSettings, summary: RunSummary) -> dict[str, Any]:
@@ -150,9 +161,9 @@ def _manifest(about: Mapping[str, Any], settings: TrainSettings, summary: RunSum
     source = {name: str(about["source"][name]) for name in ("name", "fingerprint")}
     refuse_places(str(model.get("name", "")), source["name"])
     versions = {str(package): str(version) for package, version in about["versions"].items()}
-    moved = None if about["moved_levels"] is None else [int(count) for count in about["moved_levels"]]
-    rest = {name: about[name] for name in ("examples", "training", "majority", "recipe") if name in about}
-    plain = {"aliases": str(about["aliases"]), "matching": int(about.get("matching", 1)), "moved_levels": moved, "made_with": versions}
+    moved, rest = run_values.moved(about["moved_levels"]), run_values.told(about)
+    matching = run_values.whole("matching", about.get("matching", 1))
+    plain = {"aliases": str(about["aliases"]), "matching": matching, "moved_levels": moved, "made_with": versions}
     where = {name: str(about[name]) for name in ("device", "dtype") if name in about}
     told = {"kind": "run", "created": created, "n": summary.n, "settings": settings.to_dict(), "command": command_of(settings)}
     return {**told, "model": model, "source": source, **plain, **where, **rest}
@@ -166,8 +177,7 @@ def _write_adapter(bundle: Bundle, place: str, folder: Path) -> None:
         raise BundleRefused(f"{shown(place)} is no adapter, which is {ADAPTER_CONFIG} and {ADAPTER_WEIGHTS}.")
     folder.mkdir()
     config = bundle.json(f"{place}/{ADAPTER_CONFIG}")
-    understood(f"{place}/{ADAPTER_CONFIG}", lambda: refuse_places(str(config["base_model_name_or_path"])))
-    write_json(folder / ADAPTER_CONFIG, config)
+    write_json(folder / ADAPTER_CONFIG, understood(f"{place}/{ADAPTER_CONFIG}", lambda: run_values.lora(config)))
     (folder / ADAPTER_WEIGHTS).write_bytes(bundle.read(f"{place}/{ADAPTER_WEIGHTS}"))
     understood(f"{place}/{ADAPTER_WEIGHTS}", ModelFolder(folder).shapes)  # reads its header, and where it ends
 
