@@ -198,18 +198,26 @@ def holds_something(folder: Path) -> bool:
     return (folder / RUN).is_dir() or any((folder / STUDIES).glob("*.yaml"))
 
 
+def _kind(folder: Path) -> str:
+    return "run" if (folder / RUN).is_dir() else "study"
+
+
 def _entry(folder: Path) -> Deleted:
-    """What an entry says of itself; where that is damaged, its folder's name and time say enough to bring it back."""
+    """What an entry says of itself; where that is damaged, its folder's name and time say enough to bring it back.
+
+    Its kind is told by what lies there: the file may have been changed, and undo moves what the kind says.
+    """
     name, size, changed_s = folder.name.rpartition(".")[0], size_bytes(folder), 0.0
+    kind = _kind(folder)
     try:
         told: dict[str, Any] = json.loads((folder / ENTRY).read_bytes())
         if told["id"] == name:  # where it comes back to is not left to a file that somebody may have changed
-            return replace(Deleted.from_dict(told), entry=folder.name, size_bytes=size)
+            return replace(Deleted.from_dict(told), kind=kind, entry=folder.name, size_bytes=size)
     except (OSError, ValueError, KeyError, TypeError, RecursionError, SettingsError):
         pass
     with contextlib.suppress(OSError):
         changed_s = folder.stat().st_mtime
-    kind, when = "run" if (folder / RUN).is_dir() else "study", datetime.fromtimestamp(changed_s, UTC).isoformat(timespec="seconds")
+    when = datetime.fromtimestamp(changed_s, UTC).isoformat(timespec="seconds")
     return Deleted(kind, name, folder.name, when, size, notes=("Its label can't be read.",))
 
 
@@ -227,7 +235,8 @@ def find_deleted(text: str) -> Deleted:
 
 
 def undelete(entry: Deleted) -> tuple[str, ...]:
-    """Bring back what was deleted, with its label; what has to be told. A label that was given since then stays.
+    """Bring back what was deleted, with its label; what has to be told. A label that was given since then stays, and so does an
+    entry that still holds something.
 
     Raises `SettingsError` where a run of that id is there again, `NotFound` where the entry has gone, `StorageError`.
     """
@@ -236,6 +245,7 @@ def undelete(entry: Deleted) -> tuple[str, ...]:
     with locked(place):
         if not holds_something(folder):
             raise NotFound(f"{entry.id} can't come back: it was brought back already, or removed for good.")
+        entry = replace(entry, kind=_kind(folder))  # not what the caller was told: that may be older, or changed
         target = place.runs / entry.id
         if entry.kind == "run" and target.exists():
             raise SettingsError(f"A run {entry.id} is here again, so the deleted one stays in {folder}. Delete that one, then undelete.")
@@ -244,7 +254,10 @@ def undelete(entry: Deleted) -> tuple[str, ...]:
             _move(folder / RUN, target)
         else:
             notes += _study_back(folder, place)
-        remove(folder)
+        if any(any((folder / part).glob("[!.]*")) for part in (RUN, STUDIES, REPORTS, CELLS)):
+            notes.append(f"More lies in {folder}, which stays.")
+        else:
+            remove(folder)
     return tuple(notes)
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,31 @@ def test_where_an_entry_comes_back_to_is_not_left_to_its_file(workspace):
     (kept,) = workflows.deleted()
     workflows.undelete(kept)
     assert (workspace.runs / "one").is_dir()
+
+
+def test_a_run_comes_back_whatever_kind_its_entry_tells(workspace):
+    """What lies in the entry says what it is, also where the caller was told otherwise."""
+    before = content(made_run("one", HALF).folder)
+    entry = workflows.delete(RUN, nobody)
+    path = workspace.deleted / entry.entry / "entry.json"
+    path.write_text(path.read_text().replace('"kind": "run"', '"kind": "study"'))
+    (kept,) = workflows.deleted()
+    assert kept.kind == "run"
+    assert workflows.undelete(replace(kept, kind="study")) == ()
+    assert content(workspace.runs / "one") == before
+    assert list(workspace.deleted.iterdir()) == []
+
+
+def test_an_entry_that_still_holds_something_stays(workspace):
+    """A settings file beside a run is not removed with the run's entry, and is what can come back next."""
+    made_run("one", HALF)
+    folder = workspace.deleted / workflows.delete(RUN, nobody).entry
+    (folder / "studies").mkdir()
+    (folder / "studies" / "two.yaml").write_text("kept")
+    assert workflows.undelete(workflows.find_deleted("one")) == (f"More lies in {folder}, which stays.",)
+    assert (workspace.runs / "one").is_dir()
+    assert (folder / "studies" / "two.yaml").read_text() == "kept"
+    assert [kept.kind for kept in workflows.deleted()] == ["study"]
 
 
 def test_runs_on_another_disk_stay_and_say_so(workspace, monkeypatch):
