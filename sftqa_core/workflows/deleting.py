@@ -5,8 +5,10 @@
                                   studies/     of a study: its settings files, which were in cache/studies
                                   reports/     and its reports, kept
                                   cells/       and those of its cells that no other study here names
+                                  cells.json   names of all its cells: undo also looks for them in the entries of other studies
 
-One rename deletes a run, or the last settings file of a study: before it nothing is deleted, after it all is, wherever the process dies.
+One rename deletes a run. A study is off the list with the rename of its settings file (of several, the last): only then its reports and
+cells follow, and what the process does not get to stays in its place, where the study finds it when it comes back. On undo they go first.
 An entry without a run or a settings file is a leftover, which `sftqa cache gc` removes as it removes all entries when told to.
 """
 
@@ -23,7 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sftqa_core.artifacts import remove, size_bytes, write_json
+from sftqa_core.artifacts import read_json, remove, size_bytes, write_json
 from sftqa_core.artifacts.disk import flush, make_folder
 from sftqa_core.artifacts.refusals import storing
 from sftqa_core.errors import ArtifactDamaged, NotFound, SettingsError, SftqaError, StorageError
@@ -35,7 +37,7 @@ from sftqa_core.workflows.label_files import label_file, locked, read_label, wri
 from sftqa_core.workflows.study_reports import study_name, whole_study
 from sftqa_core.workspace import Workspace
 
-ENTRY, RUN, STUDIES, REPORTS, CELLS = "entry.json", "run", "studies", "reports", "cells"
+ENTRY, RUN, STUDIES, REPORTS, CELLS, NAMED = "entry.json", "run", "studies", "reports", "cells", "cells.json"
 InUse = Callable[[Labelled, Collection[str]], list[str]]  # what is deleted, and models (run:RUN) that need it -> who uses it now
 
 
@@ -88,19 +90,33 @@ def _delete_study(thing: Labelled, place: Workspace) -> Deleted:
     files = {path: study for path, study in _study_files(place.root) if study_name(study) == thing.id}
     if not files:
         raise NotFound(f"The study {thing.id} is not here any more.")
-    cells, notes = _only_its_cells(thing.id, next(iter(files.values())), place)
+    named, cells, notes = _its_cells(thing.id, next(iter(files.values())), place)
     if (place.shipped / STUDIES / f"{thing.id}.yaml").is_file():
         notes.append("The same study ships, and is listed from now on.")
     entry = _new_entry(thing, notes, place)
     folder = place.deleted / entry.entry
-    for report in _reports_of(thing.id, place):
-        _move(report, folder / REPORTS / report.name)
-    for path in files:
-        _move(path, folder / STUDIES / path.name)
-    for cell in cells:  # after the study is gone from the list: a study that is listed keeps its cells
-        with contextlib.suppress(OSError):  # it stays where it is, and can be used there
-            _move(cell, folder / CELLS / cell.name)
+    try:
+        write_json(folder / NAMED, named)
+        for path in files:
+            _move(path, folder / STUDIES / path.name)
+    except BaseException:
+        _files_back(files, folder)
+        raise
+    # only now that the study is gone from the list: one that is listed keeps its reports and cells
+    for part, paths in ((REPORTS, _reports_of(thing.id, place)), (CELLS, cells)):
+        for path in paths:
+            with contextlib.suppress(OSError):  # it stays where it is, and can be used there
+                _move(path, folder / part / path.name)
     return _deleted(thing, entry, place)
+
+
+def _files_back(files: Iterable[Path], folder: Path) -> None:
+    """After a deletion that failed: the settings files to their places, and the entry away unless one of them can't leave it."""
+    for path in files:
+        with contextlib.suppress(OSError):
+            os.rename(folder / STUDIES / path.name, path)
+    if not holds_something(folder):
+        remove(folder)
 
 
 def _study_files(layer: Path) -> list[tuple[Path, StudySettings]]:
@@ -120,16 +136,18 @@ def _reports_of(study: str, place: Workspace) -> list[Path]:
     return reports
 
 
-def _only_its_cells(name: str, settings: StudySettings, place: Workspace) -> tuple[list[Path], list[str]]:
-    """The person's cells that only this study names, and what is told of those that stay."""
+def _its_cells(name: str, settings: StudySettings, place: Workspace) -> tuple[list[str], list[Path], list[str]]:
+    """Names of the study's cells in the person's layer, those that no other study here names, and what is told of those that stay."""
+    mine: list[Path] = []
     try:
         mine = [cell for cell in cells_of(settings) if cell.parent == place.root / CELLS]  # what ships stays where it is
         others = {cell for _, study in _study_files(place.root) if study_name(study) != name for cell in cells_of(study)}
     except SftqaError as error:  # facts or a model that are gone: whose the cells are can't be told
-        return [], [f"Its cells stay in the cache: which are its own can't be told now ({error})."]
+        told = f"Its cells stay in the cache: which are its own can't be told now ({error})."
+        return [cell.name for cell in mine], [], [told]
     shared = sum(cell in others for cell in mine)
-    told = [f"{shared:,} of its {len(mine):,} cells stay: another study names them."] if shared else []
-    return [cell for cell in mine if cell not in others], told
+    notes = [f"{shared:,} of its {len(mine):,} cells stay: another study names them."] if shared else []
+    return [cell.name for cell in mine], [cell for cell in mine if cell not in others], notes
 
 
 def cells_of(settings: StudySettings) -> list[Path]:
@@ -272,7 +290,7 @@ def _label_back(entry: Deleted, place: Workspace) -> list[str]:
 
 def _study_back(folder: Path, place: Workspace) -> list[str]:
     """Cells and reports first, the settings files last: they put the study on the list. What is there again stays as it is."""
-    again = False
+    again, notes = False, list[str]()
     for part, target in ((CELLS, place.root / CELLS), (REPORTS, place.reports), (STUDIES, place.studies)):
         for path in sorted((folder / part).glob("[!.]*")):
             if (target / path.name).exists():
@@ -280,4 +298,25 @@ def _study_back(folder: Path, place: Workspace) -> list[str]:
                 remove(path)
             else:
                 _move(path, target / path.name)
-    return ["It was started again since, so it was on the list already."] if again else []
+        if part == CELLS:
+            notes += _other_cells_back(folder, place)
+    return [*notes, "It was started again since, so it was on the list already."] if again else notes
+
+
+def _other_cells_back(folder: Path, place: Workspace) -> list[str]:
+    """Cells that stayed when the study was deleted, and then went with another one; what is told of them.
+
+    They are moved: the other study finds them in the cache when it comes back, or in this one's entry when that is deleted again.
+    """
+    told = read_json(folder / NAMED)  # names of folders, and only those that are found are touched: a changed file leads nowhere else
+    named = [name for name in told if isinstance(name, str)] if isinstance(told, list) else []
+    here = {path.name for layer in place.layers for path in (layer / CELLS).glob("[!.]*/")}
+    away = {path.name: path for path in sorted(place.deleted.glob(f"[!.]*/{CELLS}/[!.]*/"))}
+    missing = [name for name in named if name not in here]
+    back = [name for name in missing if name in away]
+    for name in back:
+        _move(away[name], place.root / CELLS / name)
+    notes = [f"{len(back):,} of its {len(named):,} cells had been deleted with another study, and came back too."] if back else []
+    if gone := len(missing) - len(back):
+        notes.append(f"{gone:,} of its {len(named):,} cells are gone: its next start runs them again.")
+    return notes
