@@ -5,8 +5,10 @@
                                   studies/     of a study: its settings files, which were in cache/studies
                                   reports/     and its reports, kept
                                   cells/       and those of its cells that no other study here names
+                                  cells.json   names of all its cells: undo also looks for them in the entries of other studies
 
-One rename deletes a run, or the last settings file of a study: before it nothing is deleted, after it all is, wherever the process dies.
+One rename deletes a run. A study is off the list with the rename of its settings file (of several, the last): only then its reports and
+cells follow, and what the process does not get to stays in its place, where the study finds it when it comes back. On undo they go first.
 An entry without a run or a settings file is a leftover, which `sftqa cache gc` removes as it removes all entries when told to.
 """
 
@@ -23,7 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sftqa_core.artifacts import remove, size_bytes, write_json
+from sftqa_core.artifacts import read_json, remove, size_bytes, write_json
 from sftqa_core.artifacts.disk import flush, make_folder
 from sftqa_core.artifacts.refusals import storing
 from sftqa_core.errors import ArtifactDamaged, NotFound, SettingsError, SftqaError, StorageError
@@ -35,7 +37,7 @@ from sftqa_core.workflows.label_files import label_file, locked, read_label, wri
 from sftqa_core.workflows.study_reports import study_name, whole_study
 from sftqa_core.workspace import Workspace
 
-ENTRY, RUN, STUDIES, REPORTS, CELLS = "entry.json", "run", "studies", "reports", "cells"
+ENTRY, RUN, STUDIES, REPORTS, CELLS, NAMED = "entry.json", "run", "studies", "reports", "cells", "cells.json"
 InUse = Callable[[Labelled, Collection[str]], list[str]]  # what is deleted, and models (run:RUN) that need it -> who uses it now
 
 
@@ -88,19 +90,33 @@ def _delete_study(thing: Labelled, place: Workspace) -> Deleted:
     files = {path: study for path, study in _study_files(place.root) if study_name(study) == thing.id}
     if not files:
         raise NotFound(f"The study {thing.id} is not here any more.")
-    cells, notes = _only_its_cells(thing.id, next(iter(files.values())), place)
+    named, cells, notes = _its_cells(thing.id, next(iter(files.values())), place)
     if (place.shipped / STUDIES / f"{thing.id}.yaml").is_file():
         notes.append("The same study ships, and is listed from now on.")
     entry = _new_entry(thing, notes, place)
     folder = place.deleted / entry.entry
-    for report in _reports_of(thing.id, place):
-        _move(report, folder / REPORTS / report.name)
-    for path in files:
-        _move(path, folder / STUDIES / path.name)
-    for cell in cells:  # after the study is gone from the list: a study that is listed keeps its cells
-        with contextlib.suppress(OSError):  # it stays where it is, and can be used there
-            _move(cell, folder / CELLS / cell.name)
+    try:
+        write_json(folder / NAMED, named)
+        for path in files:
+            _move(path, folder / STUDIES / path.name)
+    except BaseException:
+        _files_back(files, folder)
+        raise
+    # only now that the study is gone from the list: one that is listed keeps its reports and cells
+    for part, paths in ((REPORTS, _reports_of(thing.id, place)), (CELLS, cells)):
+        for path in paths:
+            with contextlib.suppress(OSError):  # it stays where it is, and can be used there
+                _move(path, folder / part / path.name)
     return _deleted(thing, entry, place)
+
+
+def _files_back(files: Iterable[Path], folder: Path) -> None:
+    """After a deletion that failed: the settings files to their places, and the entry away unless one of them can't leave it."""
+    for path in files:
+        with contextlib.suppress(OSError):
+            os.rename(folder / STUDIES / path.name, path)
+    if not holds_something(folder):
+        remove(folder)
 
 
 def _study_files(layer: Path) -> list[tuple[Path, StudySettings]]:
@@ -120,16 +136,18 @@ def _reports_of(study: str, place: Workspace) -> list[Path]:
     return reports
 
 
-def _only_its_cells(name: str, settings: StudySettings, place: Workspace) -> tuple[list[Path], list[str]]:
-    """The person's cells that only this study names, and what is told of those that stay."""
+def _its_cells(name: str, settings: StudySettings, place: Workspace) -> tuple[list[str], list[Path], list[str]]:
+    """Names of the study's cells in the person's layer, those that no other study here names, and what is told of those that stay."""
+    mine: list[Path] = []
     try:
         mine = [cell for cell in cells_of(settings) if cell.parent == place.root / CELLS]  # what ships stays where it is
         others = {cell for _, study in _study_files(place.root) if study_name(study) != name for cell in cells_of(study)}
     except SftqaError as error:  # facts or a model that are gone: whose the cells are can't be told
-        return [], [f"Its cells stay in the cache: which are its own can't be told now ({error})."]
+        told = f"Its cells stay in the cache: which are its own can't be told now ({error})."
+        return [cell.name for cell in mine], [], [told]
     shared = sum(cell in others for cell in mine)
-    told = [f"{shared:,} of its {len(mine):,} cells stay: another study names them."] if shared else []
-    return [cell for cell in mine if cell not in others], told
+    notes = [f"{shared:,} of its {len(mine):,} cells stay: another study names them."] if shared else []
+    return [cell.name for cell in mine], [cell for cell in mine if cell not in others], notes
 
 
 def cells_of(settings: StudySettings) -> list[Path]:
@@ -198,18 +216,26 @@ def holds_something(folder: Path) -> bool:
     return (folder / RUN).is_dir() or any((folder / STUDIES).glob("*.yaml"))
 
 
+def _kind(folder: Path) -> str:
+    return "run" if (folder / RUN).is_dir() else "study"
+
+
 def _entry(folder: Path) -> Deleted:
-    """What an entry says of itself; where that is damaged, its folder's name and time say enough to bring it back."""
+    """What an entry says of itself; where that is damaged, its folder's name and time say enough to bring it back.
+
+    Its kind is told by what lies there: the file may have been changed, and undo moves what the kind says.
+    """
     name, size, changed_s = folder.name.rpartition(".")[0], size_bytes(folder), 0.0
+    kind = _kind(folder)
     try:
         told: dict[str, Any] = json.loads((folder / ENTRY).read_bytes())
         if told["id"] == name:  # where it comes back to is not left to a file that somebody may have changed
-            return replace(Deleted.from_dict(told), entry=folder.name, size_bytes=size)
+            return replace(Deleted.from_dict(told), kind=kind, entry=folder.name, size_bytes=size)
     except (OSError, ValueError, KeyError, TypeError, RecursionError, SettingsError):
         pass
     with contextlib.suppress(OSError):
         changed_s = folder.stat().st_mtime
-    kind, when = "run" if (folder / RUN).is_dir() else "study", datetime.fromtimestamp(changed_s, UTC).isoformat(timespec="seconds")
+    when = datetime.fromtimestamp(changed_s, UTC).isoformat(timespec="seconds")
     return Deleted(kind, name, folder.name, when, size, notes=("Its label can't be read.",))
 
 
@@ -227,7 +253,8 @@ def find_deleted(text: str) -> Deleted:
 
 
 def undelete(entry: Deleted) -> tuple[str, ...]:
-    """Bring back what was deleted, with its label; what has to be told. A label that was given since then stays.
+    """Bring back what was deleted, with its label; what has to be told. A label that was given since then stays, and so does an
+    entry that still holds something.
 
     Raises `SettingsError` where a run of that id is there again, `NotFound` where the entry has gone, `StorageError`.
     """
@@ -236,6 +263,7 @@ def undelete(entry: Deleted) -> tuple[str, ...]:
     with locked(place):
         if not holds_something(folder):
             raise NotFound(f"{entry.id} can't come back: it was brought back already, or removed for good.")
+        entry = replace(entry, kind=_kind(folder))  # not what the caller was told: that may be older, or changed
         target = place.runs / entry.id
         if entry.kind == "run" and target.exists():
             raise SettingsError(f"A run {entry.id} is here again, so the deleted one stays in {folder}. Delete that one, then undelete.")
@@ -244,7 +272,10 @@ def undelete(entry: Deleted) -> tuple[str, ...]:
             _move(folder / RUN, target)
         else:
             notes += _study_back(folder, place)
-        remove(folder)
+        if any(any((folder / part).glob("[!.]*")) for part in (RUN, STUDIES, REPORTS, CELLS)):
+            notes.append(f"More lies in {folder}, which stays.")
+        else:
+            remove(folder)
     return tuple(notes)
 
 
@@ -259,7 +290,7 @@ def _label_back(entry: Deleted, place: Workspace) -> list[str]:
 
 def _study_back(folder: Path, place: Workspace) -> list[str]:
     """Cells and reports first, the settings files last: they put the study on the list. What is there again stays as it is."""
-    again = False
+    again, notes = False, list[str]()
     for part, target in ((CELLS, place.root / CELLS), (REPORTS, place.reports), (STUDIES, place.studies)):
         for path in sorted((folder / part).glob("[!.]*")):
             if (target / path.name).exists():
@@ -267,4 +298,25 @@ def _study_back(folder: Path, place: Workspace) -> list[str]:
                 remove(path)
             else:
                 _move(path, target / path.name)
-    return ["It was started again since, so it was on the list already."] if again else []
+        if part == CELLS:
+            notes += _other_cells_back(folder, place)
+    return [*notes, "It was started again since, so it was on the list already."] if again else notes
+
+
+def _other_cells_back(folder: Path, place: Workspace) -> list[str]:
+    """Cells that stayed when the study was deleted, and then went with another one; what is told of them.
+
+    They are moved: the other study finds them in the cache when it comes back, or in this one's entry when that is deleted again.
+    """
+    told = read_json(folder / NAMED)  # names of folders, and only those that are found are touched: a changed file leads nowhere else
+    named = [name for name in told if isinstance(name, str)] if isinstance(told, list) else []
+    here = {path.name for layer in place.layers for path in (layer / CELLS).glob("[!.]*/")}
+    away = {path.name: path for path in sorted(place.deleted.glob(f"[!.]*/{CELLS}/[!.]*/"))}
+    missing = [name for name in named if name not in here]
+    back = [name for name in missing if name in away]
+    for name in back:
+        _move(away[name], place.root / CELLS / name)
+    notes = [f"{len(back):,} of its {len(named):,} cells had been deleted with another study, and came back too."] if back else []
+    if gone := len(missing) - len(back):
+        notes.append(f"{gone:,} of its {len(named):,} cells are gone: its next start runs them again.")
+    return notes

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from tests.browser.serving import RUN_MS, settled, sound
+from tests.journeys.axe_findings import findings
 from tests.journeys.conftest import shipped_run
+from tests.made_runs import made_run
 
 pytestmark = pytest.mark.journey
 
@@ -69,4 +71,46 @@ def test_a_bundle_comes_into_an_empty_explorer_and_a_changed_one_does_not(starte
             assert box.get_by_text("Imported bundles").count() == (file is whole)
         box.get_by_role("button", name="Results").or_(box.get_by_role("link", name="Results")).first.click()
         expect(page.get_by_text(re.compile("No work here ever reuses them")).first).to_be_visible(timeout=RUN_MS)
+        sound(page)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light 1440", "dark 420"])
+def test_a_run_is_named_tagged_deleted_and_brought_back(started, visit, workspace, dark):
+    """By its popover, the dialog and Undo; axe has no grave finding in any of them, and the run is there again with its label."""
+    from playwright.sync_api import expect
+
+    from sftqa_core.workflows import labels
+
+    run = "20261101-120000-base-n60-full-s0-aaaa"
+    made_run(run, [at % 2 == 0 for at in range(80)])
+    with started("labels", SFTQA_CACHE=str(workspace.root)) as address:
+        page = visit(f"{address}/results?run={run}", narrow=dark, dark=dark)
+        box, dialog = page.get_by_test_id("stPopoverBody"), page.get_by_role("dialog", name="Delete this run?")
+        page.get_by_role("button", name="Name, tags, note").click()
+        box.get_by_label("Name", exact=True).fill("my best")
+        box.get_by_role("combobox", name="Tags").fill("paper")
+        page.keyboard.press("Enter")
+        assert findings(page, "[data-testid=stPopoverBody]") == []
+        box.get_by_role("button", name="Save").click()
+        expect(box).to_have_count(0)
+        settled(page)
+        assert [(label.name, label.tags) for label in labels().runs.values()] == [("my best", ("paper",))]
+        page.get_by_role("button", name="Name, tags, note").click()
+        box.get_by_role("button", name="Delete this run").click()
+        expect(dialog.get_by_text("my best")).to_be_visible()
+        settled(page)
+        assert findings(page, "[role=dialog]") == []
+        dialog.get_by_role("button", name="Delete", exact=True).click()
+        expect(page.get_by_text("Deleted: my best")).to_be_visible()
+        settled(page)
+        assert not (workspace.runs / run).exists()
+        assert labels().runs == {}
+        expect(page.get_by_test_id("stToast")).to_have_count(0)  # "Saved.": Streamlit's own, a dialog for axe that has no name
+        assert findings(page) == []
+        page.get_by_role("button", name="Undo").first.click()
+        expect(page.get_by_text("my best is back")).to_be_visible()
+        settled(page)
+        assert run in page.url
+        assert (workspace.runs / run).is_dir()
+        assert [(label.name, label.tags) for label in labels().runs.values()] == [("my best", ("paper",))]
         sound(page)

@@ -2,6 +2,7 @@
 
 import errno
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,31 @@ def test_where_an_entry_comes_back_to_is_not_left_to_its_file(workspace):
     assert (workspace.runs / "one").is_dir()
 
 
+def test_a_run_comes_back_whatever_kind_its_entry_tells(workspace):
+    """What lies in the entry says what it is, also where the caller was told otherwise."""
+    before = content(made_run("one", HALF).folder)
+    entry = workflows.delete(RUN, nobody)
+    path = workspace.deleted / entry.entry / "entry.json"
+    path.write_text(path.read_text().replace('"kind": "run"', '"kind": "study"'))
+    (kept,) = workflows.deleted()
+    assert kept.kind == "run"
+    assert workflows.undelete(replace(kept, kind="study")) == ()
+    assert content(workspace.runs / "one") == before
+    assert list(workspace.deleted.iterdir()) == []
+
+
+def test_an_entry_that_still_holds_something_stays(workspace):
+    """A settings file beside a run is not removed with the run's entry, and is what can come back next."""
+    made_run("one", HALF)
+    folder = workspace.deleted / workflows.delete(RUN, nobody).entry
+    (folder / "studies").mkdir()
+    (folder / "studies" / "two.yaml").write_text("kept")
+    assert workflows.undelete(workflows.find_deleted("one")) == (f"More lies in {folder}, which stays.",)
+    assert (workspace.runs / "one").is_dir()
+    assert (folder / "studies" / "two.yaml").read_text() == "kept"
+    assert [kept.kind for kept in workflows.deleted()] == ["study"]
+
+
 def test_runs_on_another_disk_stay_and_say_so(workspace, monkeypatch):
     """A folder can't be moved between disks in one step."""
     made_run("one", HALF)
@@ -224,3 +250,106 @@ def test_a_study_whose_model_is_gone_can_be_deleted(finish, world, workspace):  
     entry = workflows.delete(Labelled("study", workflows.study_name(settings(world))), nobody)
     assert entry.notes[0].startswith("Its cells stay in the cache: which are its own can't be told now (")
     assert sorted((workspace.root / "cells").iterdir()) == cells
+
+
+@pytest.fixture
+def two_studies(finish, world, workspace):  # noqa: F811
+    """A study of one seed, and the one of two seeds that names its cells too; and the cells of each."""
+    finish()
+    small, large = settings(world, seeds=(0,)), settings(world)
+    (workspace.studies / f"{workflows.study_name(small)}.yaml").write_text(study_yaml(small))
+    return small, set(deleting.cells_of(small)), large, set(deleting.cells_of(large))
+
+
+def test_of_two_deleted_studies_either_comes_back_with_all_its_cells(two_studies, workspace):
+    """The cells that both name went with the one that was deleted last; the other one, back and deleted again, does not lose them."""
+    small, its_cells, large, all_cells = two_studies
+    things = [Labelled("study", workflows.study_name(study)) for study in (small, large)]
+    first, last = [workflows.delete(thing, nobody) for thing in things]
+    assert list((workspace.root / "cells").iterdir()) == []
+    told = f"{len(its_cells)} of its {len(its_cells)} cells had been deleted with another study, and came back too."
+    assert workflows.undelete(first) == (told,)
+    assert set(deleting.cells_of(small)) == its_cells
+    workflows.delete(things[0], nobody)
+    told = f"{len(its_cells)} of its {len(all_cells)} cells had been deleted with another study, and came back too."
+    assert workflows.undelete(last) == (told,)
+    assert set(deleting.cells_of(large)) == all_cells
+    assert workflows.undelete(workflows.find_deleted(things[0].id)) == ()
+
+
+def test_cells_that_are_gone_for_good_are_told_on_undo(two_studies, workspace):
+    """Those that went with another study, which `cache gc` removed."""
+    small, its_cells, large, _ = two_studies
+    first, last = [workflows.delete(Labelled("study", workflows.study_name(study)), nobody) for study in (small, large)]
+    shutil.rmtree(workspace.deleted / last.entry)
+    assert workflows.undelete(first) == (f"{len(its_cells)} of its {len(its_cells)} cells are gone: its next start runs them again.",)
+    assert deleting.cells_of(small) == []
+
+
+def test_names_of_cells_that_were_changed_lead_nowhere(two_studies, workspace):
+    """The file in the entry is only compared with what lies there."""
+    small = two_studies[0]
+    made_run("one", HALF)
+    entry = workflows.delete(Labelled("study", workflows.study_name(small)), nobody)
+    (workspace.deleted / entry.entry / "cells.json").write_text('["../../runs/one", 3, "\\u0000"]')
+    assert workflows.undelete(entry) == ("2 of its 2 cells are gone: its next start runs them again.",)
+    assert (workspace.runs / "one").is_dir()
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EACCES, "Permission denied"), KeyboardInterrupt()], ids=["refused", "stopped"])
+def test_a_study_whose_settings_cannot_be_moved_stays_whole(finish, world, workspace, monkeypatch, error):  # noqa: F811
+    """Its report and cells too: a second settings file that was refused brings the first back."""
+    finish()
+    thing = Labelled("study", workflows.study_name(settings(world)))
+    (workspace.studies / "zz.yaml").write_text(study_yaml(settings(world)))
+    before, rename = content(workspace.root), deleting.os.rename
+
+    def refused(path, target):
+        if Path(path) == workspace.studies / "zz.yaml":
+            raise error
+        rename(path, target)
+
+    monkeypatch.setattr(deleting.os, "rename", refused)
+    with pytest.raises((StorageError, KeyboardInterrupt)):
+        workflows.delete(thing, nobody)
+    assert {name: held for name, held in content(workspace.root).items() if not name.endswith(".lock")} == before
+    assert list(workspace.deleted.iterdir()) == []
+
+
+def test_a_report_that_cannot_be_moved_stays_and_is_there_after_undo(finish, world, workspace, monkeypatch):  # noqa: F811
+    """The study is deleted all the same, with its cells."""
+    before, rename = finish(), deleting.os.rename
+    (report,) = workspace.reports.glob("*.json")
+
+    def refused(path, target):
+        if Path(path) == report:
+            raise OSError(errno.EACCES, "Permission denied")
+        rename(path, target)
+
+    monkeypatch.setattr(deleting.os, "rename", refused)
+    entry = workflows.delete(Labelled("study", workflows.study_name(settings(world))), nobody)
+    assert report.exists()
+    assert list((workspace.root / "cells").iterdir()) == []
+    assert workflows.undelete(entry) == ()
+    assert workflows.study_report(settings(world)) == before
+
+
+def test_a_deletion_of_a_study_that_was_cut_off_after_its_settings_comes_back_whole(finish, world, workspace, monkeypatch):  # noqa: F811
+    """Report and cells stayed where they are."""
+    before, rename = finish(), deleting.os.rename
+    cells = sorted((workspace.root / "cells").iterdir())
+
+    def killed(path, target):
+        if Path(path).parent == workspace.reports:
+            raise KeyboardInterrupt
+        rename(path, target)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(deleting.os, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            workflows.delete(Labelled("study", workflows.study_name(settings(world))), nobody)
+    assert [known for known in workflows.studies() if not known.shipped] == []
+    (entry,) = workflows.deleted()
+    assert sorted((workspace.root / "cells").iterdir()) == cells
+    assert workflows.undelete(entry) == ()
+    assert workflows.study_report(settings(world)) == before
