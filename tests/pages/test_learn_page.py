@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 
 import pytest
@@ -233,6 +234,23 @@ def test_two_models_are_predicted_then_shown(page):
     text = plain(app)
     assert "You predicted it: **atlas-llama answers more**. atlas-llama-sparse beside atlas-llama: -5.5 points (95% -8.0 to -3.1;" in text
     assert "**32.5%** (30.3 to 34.7%; 1,520 facts) right answers against **38.0%**" in text
+
+
+@pytest.mark.parametrize(("step", "about"), [("4", "unknown"), ("5", "models")])
+@pytest.mark.parametrize("taken", ["better", "none", "worse"])
+@pytest.mark.parametrize(
+    ("verdict", "why"), [("cannot tell", "the interval holds 0"), ("too few facts to tell", "there are too few facts")]
+)
+def test_no_guess_is_judged_where_nobody_can_tell(page, monkeypatch, step, about, taken, verdict, why):
+    """Neither "no difference" nor a direction is called right or wrong; the numbers are shown all the same."""
+    tested = unknown_step.micro_test
+    for module in (unknown_step, models_step):
+        monkeypatch.setattr(module, "micro_test", lambda comparison: replace(tested(comparison), verdict=verdict))
+    text = plain(press(page("learn", step=step), f"guess-{about}-{taken}"))
+    assert f"**Nobody can tell from these runs**, whatever was predicted: {why}. " in text
+    assert "1,520 facts, 3 seeds)" in text
+    assert "You predicted it" not in text
+    assert "Not what you predicted" not in text
 
 
 @pytest.mark.parametrize(("step", "way"), [("4", "pages/which_data.py"), ("5", "pages/which_model.py")])
