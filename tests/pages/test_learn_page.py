@@ -115,7 +115,7 @@ def test_the_first_step_asks_only_when_asked(page):
 
 def test_a_level_is_revealed_after_the_guess_and_guesses_are_counted(page):
     """210 completions with their answers; the score has its interval, and few guesses tell nothing."""
-    ids = workflows.quiz(workflows.profile("atlas-llama", "atlas", "test", "in", PAPER), 20)
+    ids = workflows.quiz(workflows.profile("atlas-llama", "atlas", "test", "in", PAPER), 30)
     rows = workflows.profile("atlas-llama", "atlas", "test", "in", PAPER).table.set_index("fact_id").loc[ids]
     first, second = (f"L{level}" for level in rows["level"].head(2))
     app = page("learn", step="2")
@@ -132,6 +132,34 @@ def test_a_level_is_revealed_after_the_guess_and_guesses_are_counted(page):
     assert "**1 of 2** right (9 to 91%). Blind guessing: 20%; too few to tell" in plain(app)
 
 
+def test_the_first_guess_at_a_fact_is_the_one_that_counts(page):
+    """It can't be taken back once the level is shown; neither a late press of another button nor the way back changes it."""
+    (first,) = workflows.quiz(workflows.profile("atlas-llama", "atlas", "test", "in", PAPER), 1)
+    app = page("learn", step="2")
+    late = app.button(key=f"guess-level-{first}-L3")  # it is at L3
+    press(app, f"guess-level-{first}-L0")
+    late.click().run()
+    assert "Your guess: **L0**" in plain(app)
+    assert f"again-level-{first}" not in keys(app)
+    assert "**0 of 1** right" in plain(app)
+    press(press(app, "learn-next"), "learn-back")
+    assert "Your guess: **L0**" in plain(app)
+
+
+def test_all_facts_guessed_are_enough_to_tell_a_score(page):
+    """The last of 30 facts, with the levels of all taken: better than blind guessing; then the first comes again."""
+    profile = workflows.profile("atlas-llama", "atlas", "test", "in", PAPER)
+    ids = workflows.quiz(profile, 30)
+    levels = profile.table.set_index("fact_id")["level"]
+    app = page("learn", step="2", round="30")
+    assert "fact 30 of 30" in plain(app)
+    app.session_state["learn-guesses"] = {f"level-{fact_id}": f"L{levels[fact_id]}" for fact_id in ids}
+    app.run()
+    assert "**30 of 30** right (89 to 100%). Blind guessing: 20%; better than blind guessing." in plain(app)
+    press(app, "learn-another")
+    assert "fact 1 of 30" in plain(app)
+
+
 @pytest.mark.parametrize(
     ("right", "made", "words"),
     [(3, 29, "too few"), (20, 30, "better than blind"), (6, 30, "cannot tell from blind"), (0, 30, "worse than blind")],
@@ -141,10 +169,10 @@ def test_a_score_is_told_from_blind_guessing_by_its_interval(right, made, words)
     assert words in memory_step._tally(right, made)
 
 
-@pytest.mark.parametrize("wanted", ["0", "21", "x", "٣", "99999999999"])
+@pytest.mark.parametrize("wanted", ["0", "31", "x", "٣", "99999999999"])
 def test_a_round_that_is_not_there_is_the_first(page, wanted):
     """Whatever the address says."""
-    assert "fact 1 of 20" in plain(page("learn", step="2", round=wanted))
+    assert "fact 1 of 30" in plain(page("learn", step="2", round=wanted))
 
 
 def test_results_that_are_there_are_shown_at_once_but_after_the_guess(page, jobs):

@@ -43,7 +43,7 @@ def draw() -> None:
     st.markdown(f"**{literal(fact['question'])}** · right: **{literal(' / '.join(fact['answers']))}** · fact {at + 1} of {len(ids)}")
     if hint := _hint(fact):
         st.markdown(hint)
-    guess = guesses.guess(_about(ids[at]), {label: label for label in PAPER.labels})
+    guess = guesses.guess(_about(ids[at]), {label: label for label in PAPER.labels}, once=True)
     if guess is None:
         st.caption(_levels())
         return
