@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Barrier
 
 import pytest
@@ -108,27 +109,111 @@ def test_the_first_step_asks_only_when_asked(page):
     assert "11.1%" not in plain(app)
     press(app, "guess-answers-few")
     assert "You are right: of all test questions of these topics the base model answers **11.1%** (9.6 to 12.8%; 1,520 facts)" in plain(app)
+    assert "With 4 answered questions in front of each: **9.4%** (8.0 to 11.0%; 1,520 facts)." in plain(app)
     press(press(app, "again-answers"), "guess-answers-most")
     assert "Not what you guessed" in plain(app)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "few", "half", "most"),
+    [(0.20, 0.24, "right", "not", "not"), (0.23, 0.27, "close", "close", "not"), (0.70, 0.76, "not", "close", "close"),
+     (0.80, 0.90, "not", "not", "right"), (0.25, 0.75, "not", "right", "not"), (0.10, 0.90, "close", "close", "close")],
+)  # fmt: skip
+def test_a_guess_at_a_share_is_judged_by_its_interval(low, high, few, half, most):
+    """An interval across a border judges no guess on either side of it; what it leaves out is wrong."""
+    said = {"right": "You are right", "not": "Not what you guessed", "close": "Too close to tell whether you are right"}
+    judged = [asking_step._judged(taken, low, high) for taken in ("few", "half", "most")]
+    assert judged == [said[few], said[half], said[most]]
+
+
+@pytest.mark.parametrize(
+    ("shots", "mean", "words"),
+    [
+        (4, None, "4 answered questions"),
+        (1, None, "1 answered question"),
+        (16, 2.7, "2.7 answered questions on average (of 16: no more fitted)"),
+    ],
+)
+def test_the_answered_questions_in_front_are_those_that_fitted(shots, mean, words):
+    """The run's own number; the mean where the window held fewer."""
+    assert asking_step._in_front(shots, mean) == words
+
+
+@pytest.mark.parametrize(
+    ("level", "low", "high", "others"),
+    [
+        ("L0", 0.0, 0.018, ["L1"]),
+        ("L1", 0.0008, 0.0265, ["L0"]),  # one completion of 210
+        ("L1", 0.0741, 0.159, []),
+        ("L1", 0.1542, 0.2554, ["L2"]),
+        ("L2", 0.24, 0.51, ["L1", "L3"]),
+        ("L3", 0.5, 0.75, ["L2"]),  # 0.5 is the last of L2, 0.75 the last of L3
+        ("L4", 0.833, 0.9021, []),
+    ],
+)
+def test_another_draw_may_give_each_level_that_the_interval_reaches(level, low, high, others):
+    """By the scheme's cut-offs: a level holds its upper border."""
+    assert memory_step._reached(level, low, high, 210) == others
+
+
+def test_a_level_near_a_border_is_said_to_be_near_it(page):
+    """The first fact's R of 0.533 has an interval from below 0.5; the fifth's, of 0.871, crosses none."""
+    ids = workflows.quiz(workflows.profile("atlas-llama", "atlas", "test", "in", PAPER), 5)
+    near = plain(press(page("learn", step="2"), f"guess-level-{ids[0]}-L3"))
+    assert "So near a border, another draw may say L2." in near
+    far = plain(press(page("learn", step="2", round="5"), f"guess-level-{ids[4]}-L4"))
+    assert "You are right: **L4** is the measured level." in far
+    assert "another draw may say" not in far
+
+
 def test_a_level_is_revealed_after_the_guess_and_guesses_are_counted(page):
     """210 completions with their answers; the score has its interval, and few guesses tell nothing."""
-    ids = workflows.quiz(workflows.profile("atlas-llama", "atlas", "test", "in", PAPER), 20)
+    ids = workflows.quiz(workflows.profile("atlas-llama", "atlas", "test", "in", PAPER), 30)
     rows = workflows.profile("atlas-llama", "atlas", "test", "in", PAPER).table.set_index("fact_id").loc[ids]
     first, second = (f"L{level}" for level in rows["level"].head(2))
     app = page("learn", step="2")
     assert "completions name" not in plain(app)
     assert not app.get("plotly_chart")
     press(app, f"guess-level-{ids[0]}-{first}")
-    assert f"You are right: it is at **{first}**. {rows['hits'].iloc[0]:.0f} of 210 completions name the right answer" in plain(app)
+    assert (
+        f"You are right: **{first}** is the measured level. {rows['hits'].iloc[0]:.0f} of 210 completions name the right answer"
+        in plain(app)
+    )
     assert len(app.get("plotly_chart")) == 1
     press(app, "learn-another")
     assert app.query_params["round"] == "2"
     wrong = next(label for label in PAPER.labels if label != second)
     press(app, f"guess-level-{ids[1]}-{wrong}")
-    assert f"Not {wrong}: it is at **{second}**" in plain(app)
+    assert f"Not {wrong}: **{second}** is the measured level." in plain(app)
     assert "**1 of 2** right (9 to 91%). Blind guessing: 20%; too few to tell" in plain(app)
+
+
+def test_the_first_guess_at_a_fact_is_the_one_that_counts(page):
+    """It can't be taken back once the level is shown; neither a late press of another button nor the way back changes it."""
+    (first,) = workflows.quiz(workflows.profile("atlas-llama", "atlas", "test", "in", PAPER), 1)
+    app = page("learn", step="2")
+    late = app.button(key=f"guess-level-{first}-L3")  # it is at L3
+    press(app, f"guess-level-{first}-L0")
+    late.click().run()
+    assert "Your guess: **L0**" in plain(app)
+    assert f"again-level-{first}" not in keys(app)
+    assert "**0 of 1** right" in plain(app)
+    press(press(app, "learn-next"), "learn-back")
+    assert "Your guess: **L0**" in plain(app)
+
+
+def test_all_facts_guessed_are_enough_to_tell_a_score(page):
+    """The last of 30 facts, with the levels of all taken: better than blind guessing; then the first comes again."""
+    profile = workflows.profile("atlas-llama", "atlas", "test", "in", PAPER)
+    ids = workflows.quiz(profile, 30)
+    levels = profile.table.set_index("fact_id")["level"]
+    app = page("learn", step="2", round="30")
+    assert "fact 30 of 30" in plain(app)
+    app.session_state["learn-guesses"] = {f"level-{fact_id}": f"L{levels[fact_id]}" for fact_id in ids}
+    app.run()
+    assert "**30 of 30** right (89 to 100%). Blind guessing: 20%; better than blind guessing." in plain(app)
+    press(app, "learn-another")
+    assert "fact 1 of 30" in plain(app)
 
 
 @pytest.mark.parametrize(
@@ -140,10 +225,10 @@ def test_a_score_is_told_from_blind_guessing_by_its_interval(right, made, words)
     assert words in memory_step._tally(right, made)
 
 
-@pytest.mark.parametrize("wanted", ["0", "21", "x", "٣", "99999999999"])
+@pytest.mark.parametrize("wanted", ["0", "31", "x", "٣", "99999999999"])
 def test_a_round_that_is_not_there_is_the_first(page, wanted):
     """Whatever the address says."""
-    assert "fact 1 of 20" in plain(page("learn", step="2", round=wanted))
+    assert "fact 1 of 30" in plain(page("learn", step="2", round=wanted))
 
 
 def test_results_that_are_there_are_shown_at_once_but_after_the_guess(page, jobs):
@@ -233,6 +318,23 @@ def test_two_models_are_predicted_then_shown(page):
     text = plain(app)
     assert "You predicted it: **atlas-llama answers more**. atlas-llama-sparse beside atlas-llama: -5.5 points (95% -8.0 to -3.1;" in text
     assert "**32.5%** (30.3 to 34.7%; 1,520 facts) right answers against **38.0%**" in text
+
+
+@pytest.mark.parametrize(("step", "about"), [("4", "unknown"), ("5", "models")])
+@pytest.mark.parametrize("taken", ["better", "none", "worse"])
+@pytest.mark.parametrize(
+    ("verdict", "why"), [("cannot tell", "the interval holds 0"), ("too few facts to tell", "there are too few facts")]
+)
+def test_no_guess_is_judged_where_nobody_can_tell(page, monkeypatch, step, about, taken, verdict, why):
+    """Neither "no difference" nor a direction is called right or wrong; the numbers are shown all the same."""
+    tested = unknown_step.micro_test
+    for module in (unknown_step, models_step):
+        monkeypatch.setattr(module, "micro_test", lambda comparison: replace(tested(comparison), verdict=verdict))
+    text = plain(press(page("learn", step=step), f"guess-{about}-{taken}"))
+    assert f"**Nobody can tell from these runs**, whatever was predicted: {why}. " in text
+    assert "1,520 facts, 3 seeds)" in text
+    assert "You predicted it" not in text
+    assert "Not what you predicted" not in text
 
 
 @pytest.mark.parametrize(("step", "way"), [("4", "pages/which_data.py"), ("5", "pages/which_model.py")])

@@ -55,15 +55,32 @@ def _came_out(stamp: str, taken: str) -> str:
     run_id = next(filter(None, (learn_reads.finished(n, stamp) for n in learn_reads.TRIED[1:])), None)
     if run_id is None:
         return "How often it is right over all questions: cannot tell yet. Step 3 asks it all of them."
-    summary = resources.run(run_id).summary
+    run = resources.run(run_id)
+    summary = run.summary
     before, shown = summary.before["in"], summary.baselines.get("few_shot", {}).get("in")
     if before.natural is None:
         return "Cannot tell: there are no test questions of these topics."
-    right = "You are right" if taken == _part(before.natural) else "Not what you guessed"
+    right = _judged(taken, before.natural_low or 0, before.natural_high or 1)
     text = f"{right}: of all test questions of these topics the base model answers {_share(before)} rightly."
     if shown is not None and shown.natural is not None:
-        text += f" With four answered questions in front of each: {_share(shown)}."
+        text += f" With {_in_front(run.settings.shots, (summary.shown or {}).get('few_shot'))} in front of each: {_share(shown)}."
     return text
+
+
+def _judged(taken: str, low: float, high: float) -> str:
+    """Whether the guess is right, from the share's interval: open where the guess is one of several that it reaches into."""
+    parts = list(OPTIONS)
+    reached = parts[parts.index(_part(low)) : parts.index(_part(high)) + 1]
+    if taken not in reached:
+        return "Not what you guessed"
+    return "You are right" if len(reached) == 1 else "Too close to tell whether you are right"
+
+
+def _in_front(shots: int, mean: float | None) -> str:
+    """How many answered questions stood in front; `mean`: how many fitted on average, where not all of the `shots` did."""
+    if mean is not None:
+        return f"{mean:g} answered questions on average (of {shots}: no more fitted)"
+    return f"{shots} answered question{'' if shots == 1 else 's'}"
 
 
 def _part(share: float) -> str:

@@ -9,8 +9,10 @@ from pages._ui.wording import literal
 _KEPT = "learn-guesses"
 
 
-def guess(about: str, options: Mapping[str, str]) -> str | None:
+def guess(about: str, options: Mapping[str, str], once: bool = False) -> str | None:
     """Ask for one of the `options` (value -> words) with a button each, or say which one was taken; None before that.
+
+    `once`: it can't be taken back. Guesses that are counted are such: after the reveal a second one would only be copied.
 
     Buttons, because the arrow keys of options that stand side by side would be those that turn the presenter's page.
     """
@@ -22,7 +24,8 @@ def guess(about: str, options: Mapping[str, str]) -> str | None:
         return None
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"Your guess: **{literal(options[taken])}**", width="content")
-        st.button("Guess again", key=f"again-{about}", type="tertiary", icon=":material/undo:", on_click=_take, args=(about, None))
+        if not once:
+            st.button("Guess again", key=f"again-{about}", type="tertiary", icon=":material/undo:", on_click=_take, args=(about, None))
     return taken
 
 
@@ -41,7 +44,7 @@ def _take(about: str, value: str | None) -> None:
     if value is None:
         _kept().pop(about, None)
     else:
-        _kept()[about] = value
+        _kept().setdefault(about, value)  # the first press counts: a second may have been on its way
 
 
 def _kept() -> dict[str, str]:

@@ -7,12 +7,13 @@ import streamlit as st
 
 from pages._ui import background, resources
 from sftqa_core.errors import SftqaError
+from sftqa_core.evaluation.intervals import LEAST
 from sftqa_core.records import PAPER, STUDIES, TrainSettings
 
 MODEL, SOURCE = "atlas-llama", "atlas"  # tiny, and it ships: every step is a run of seconds or reads what is stored
 OTHER = "atlas-llama-sparse"  # the same architecture; only what it read is another mixture
 TRIED = (0, 10, 60, 240)  # numbers of examples; 0 is the base model
-_ROUNDS = 20  # facts to guess at
+_ROUNDS = LEAST  # facts to guess at: after the last one the score can be told from blind guessing
 _EXAMPLES = (4, 2, 0)  # levels of the questions that the first step offers
 
 

@@ -1,5 +1,6 @@
 """Step 2: a fact's memory level is guessed from how often the model's text stated it; then its completions are revealed."""
 
+from bisect import bisect_left
 from functools import partial
 from typing import Any
 
@@ -43,7 +44,7 @@ def draw() -> None:
     st.markdown(f"**{literal(fact['question'])}** · right: **{literal(' / '.join(fact['answers']))}** · fact {at + 1} of {len(ids)}")
     if hint := _hint(fact):
         st.markdown(hint)
-    guess = guesses.guess(_about(ids[at]), {label: label for label in PAPER.labels})
+    guess = guesses.guess(_about(ids[at]), {label: label for label in PAPER.labels}, once=True)
     if guess is None:
         st.caption(_levels())
         return
@@ -81,10 +82,21 @@ def _hint(fact: Any) -> str:
 
 
 def _revealed(fact: Any, guess: str) -> str:
-    right = "You are right" if guess == fact["level"] else f"Not {guess}"
+    level = str(fact["level"])
+    right = f"You are right: **{level}** is the measured level." if guess == level else f"Not {guess}: **{level}** is the measured level."
     drawn = f"{int(fact['hits']):,} of {int(fact['completions']):,} completions name the right answer"
     sure = f"R = {score(fact['score'])}, 95% {between(fact['low_samples'], fact['high_samples'])} if they were drawn again"
-    return f"{right}: it is at **{fact['level']}**. {drawn} ({sure})."
+    others = _reached(level, float(fact["low_samples"]), float(fact["high_samples"]), int(fact["completions"]))
+    near = f" So near a border, another draw may say {' or '.join(others)}." if others else ""
+    return f"{right} {drawn} ({sure}).{near}"
+
+
+def _reached(level: str, low: float, high: float, completions: int) -> list[str]:
+    """The other levels that the interval of R reaches into, lowest first."""
+    if low * completions < 1:  # less than one completion is none, and none is L0
+        low = 0.0
+    first, last = (bisect_left(PAPER.cutoffs, end) for end in (low, high))
+    return [label for label in PAPER.labels[first : last + 1] if label != level]
 
 
 def _answers(fact: Any) -> None:

@@ -8,9 +8,10 @@ from pages._ui import background, panels, resources
 from pages._ui.compare import compare_reads
 from pages._ui.learn import guesses, learn_reads, lesson
 from pages._ui.learn.learn_reads import MODEL, OTHER
-from pages._ui.learn.unknown_step import difference, micro_test
+from pages._ui.learn.unknown_step import difference, micro_test, predicted
 from pages._ui.links import page_link
 from pages._ui.wording import literal
+from sftqa_core.evaluation.comparing import BETTER, WORSE
 from sftqa_core.figures.model_comparison import shares_figure
 from sftqa_core.records import Comparison
 
@@ -48,7 +49,7 @@ def draw() -> None:
         panels.empty("No finished study here has both models. The study makes their runs.", "pages/which_model.py", "Which model?")
         return
     st.markdown(_read())
-    taken = guesses.guess(ABOUT, {"worse": MODEL, "cannot tell": "no difference", "better": OTHER})
+    taken = guesses.guess(ABOUT, {WORSE: MODEL, "none": "no difference", BETTER: OTHER})
     if taken is None:
         return
     comparison = compare_reads.compared((*first, *second), None, True, None, stamp).comparison
@@ -81,10 +82,6 @@ def _came_out(comparison: Comparison, taken: str) -> str:
     test, (here, there) = micro_test(comparison), comparison.runs
     if test is None:
         return "Cannot tell: the two have no in-domain facts in common."
-    right = "You predicted it" if taken == test.verdict else "Not what you predicted"
-    more = {"better": f"**{literal(OTHER)} answers more**", "worse": f"**{literal(MODEL)} answers more**"}
+    told = {BETTER: f"**{literal(OTHER)} answers more**", WORSE: f"**{literal(MODEL)} answers more**"}
     means = f"{lesson.share(there.accuracy['in'].micro)} right answers against {lesson.share(here.accuracy['in'].micro)}"
-    return (
-        f"{right}: {more.get(test.verdict, f'**{test.verdict}**')}. {literal(OTHER)} beside {literal(MODEL)}: "
-        f"{difference(test, len(there.seeds))}: {means}."
-    )
+    return f"{predicted(test, taken, told)}. {literal(OTHER)} beside {literal(MODEL)}: {difference(test, len(there.seeds))}: {means}."

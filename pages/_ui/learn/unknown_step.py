@@ -1,5 +1,6 @@
 """Step 4: the model is tuned on facts that it does not know, or on facts that it knows well; the reader predicts which is better."""
 
+from collections.abc import Mapping
 from functools import partial
 
 import streamlit as st
@@ -8,6 +9,7 @@ from pages._ui import background, panels
 from pages._ui.compare import compare_reads
 from pages._ui.learn import guesses, learn_reads, lesson
 from pages._ui.links import page_link
+from sftqa_core.evaluation.comparing import BETTER, FEW, WORSE
 from sftqa_core.figures.overlaid import Line, overlaid_figure
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.records import Comparison, PairTest
@@ -16,7 +18,7 @@ from sftqa_core.records.comparison import MICRO
 
 QUESTION = "Should you teach it what it does not know?"
 ABOUT = "unknown"  # of the guess
-OPTIONS = {"better": "yes: more right answers", "cannot tell": "no difference", "worse": "no: fewer right answers"}
+OPTIONS = {BETTER: "yes: more right answers", "none": "no difference", WORSE: "no: fewer right answers"}
 WHY = (
     "Both sides are tuned on equally many questions of the same topics; only the memory level of their facts differs: all at the lowest "
     "level, or all at the highest. The test questions are the same and were trained on by neither.\n\n"
@@ -69,15 +71,25 @@ def difference(test: PairTest, seeds: int) -> str:
     return f"{points(test.difference or 0)} points ({ends}; {test.facts:,} facts, {seeds} seed{'' if seeds == 1 else 's'})"
 
 
+def predicted(test: PairTest, taken: str, told: Mapping[str, str]) -> str:
+    """Whether the guess `taken` came true, and what did: `told` has the words for better and for worse.
+
+    Any other verdict judges no guess: where nobody can tell, "no difference" is no more right than the others.
+    """
+    if test.verdict not in told:
+        why = "there are too few facts" if test.verdict == FEW else "the interval holds 0"
+        return f"**Nobody can tell from these runs**, whatever was predicted: {why}"
+    return f"{'You predicted it' if taken == test.verdict else 'Not what you predicted'}: {told[test.verdict]}"
+
+
 def _came_out(comparison: Comparison, taken: str) -> str:
     test, (known, unknown) = micro_test(comparison), comparison.runs
     if test is None:
         return "Cannot tell: the two have no in-domain facts in common."
     low, high, seeds = comparison.scheme.labels[0], comparison.scheme.labels[-1], len(unknown.seeds)
-    right = "You predicted it" if taken == test.verdict else "Not what you predicted"
     accuracies = f"{lesson.share(unknown.accuracy['in'].micro)} against {lesson.share(known.accuracy['in'].micro)}"
-    verdict = {"better": "unknown facts are **better**", "worse": "unknown facts are **worse**"}.get(test.verdict, f"**{test.verdict}**")
+    told = {BETTER: "unknown facts are **better**", WORSE: "unknown facts are **worse**"}
     return (
-        f"{right}: {verdict}. {unknown.settings.n:,} examples of {low} instead of {high} change accuracy by {difference(test, seeds)}: "
-        f"{accuracies} right answers."
+        f"{predicted(test, taken, told)}. {unknown.settings.n:,} examples of {low} instead of {high} change accuracy by "
+        f"{difference(test, seeds)}: {accuracies} right answers."
     )
