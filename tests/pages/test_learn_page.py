@@ -313,7 +313,8 @@ def test_unknown_facts_are_predicted_then_shown(page):
 def test_two_models_are_predicted_then_shown(page):
     """What they read differs by their own settings; the one that read the facts more often answers more."""
     app = page("learn", step="5")
-    assert "- question documents: **20,000** and **30,000**\n- each fact's mentions, times: **1** and **0.7**" in plain(app)
+    assert "- documents of questions and answers: **20,000** and **30,000**" in plain(app)
+    assert "- how often facts are mentioned, against the first: **1** and **0.7**" in plain(app)
     press(app, "guess-models-worse")
     text = plain(app)
     assert "You predicted it: **atlas-llama answers more**. atlas-llama-sparse beside atlas-llama: -5.5 points (95% -8.0 to -3.1;" in text

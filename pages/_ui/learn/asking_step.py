@@ -21,7 +21,7 @@ WHY = (
 TEACH = (
     "- Before you press Ask: what will it write?\n"
     "- It failed on a fact at the highest level. Does it not *know*, or does it not *say*? How could you tell the two apart?\n"
-    "- Which other ways than training might make it answer? (Answered questions in front of the question: the 4-shot line.)"
+    "- Which other ways than training might make it answer? (Answered questions in front of the question: the few-shot line.)"
 )
 PICKED = "ask"  # of the address
 ABOUT = "answers"  # of the guess
