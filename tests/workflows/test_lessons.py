@@ -45,6 +45,16 @@ def test_a_guess_holds_where_no_larger_number_is_better_and_every_smaller_one_is
     assert (test.low > 0) is (verdict == TOO_FEW)
 
 
+def test_a_number_that_another_one_beats_would_not_do(workspace):
+    """240 beat 10, and neither can be told from 60: a guess of 60 is not told that 10 would do."""
+    ten, sixty, many = ([at % 200 < right for at in range(400)] for right in (100, 104, 108))
+    found = sizes(ten=ten, sixty=sixty, many=many)
+    assert {(test.run, test.against): test.verdict for test in found.tests if test.against != "0"} == {
+        ("60", "10"): "cannot tell", ("240", "10"): "better", ("240", "60"): "cannot tell",
+    }  # fmt: skip
+    assert [found.judge(guess, TRIED)[0] for guess in (10, 60, 240)] == [TOO_FEW, HOLDS, TOO_MANY]
+
+
 def test_the_largest_number_holds_where_it_is_better_than_all(workspace):
     """240 answer more than 60, and nothing larger was tried."""
     said, test = sizes(ten=NONE, sixty=HALF, many=MOST).judge(240, TRIED)

@@ -48,9 +48,12 @@ class Sizes:
         smaller = [against.get((str(guess), str(n))) for n in tried if n < guess]
         if any(test is None or test.verdict == comparing.FEW for test in (*larger, *smaller)):
             return OPEN, None
-        as_good = [test for test in smaller if test is not None and test.verdict != comparing.BETTER]
-        if as_good:
-            return TOO_MANY, as_good[0]
+        for n in (n for n in tried if n < guess):  # a smaller one that is beaten by another of them would not do
+            beaten = [
+                test for more in tried if more > n and (test := against.get((str(more), str(n)))) and test.verdict == comparing.BETTER
+            ]
+            if not beaten:
+                return TOO_MANY, against[str(guess), str(n)]
         return HOLDS, larger[-1] if larger else smaller[-1] if smaller else None
 
 
