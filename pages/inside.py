@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages._ui import address, background, panels, state
-from pages._ui.inside import inside_picks, look_panel
+from pages._ui.inside import inside_picks, look_panel, summary_table
 
 st.title("Inside")
 st.caption(
@@ -22,6 +22,7 @@ if problem := state.kept_problem():
 
 with panels.errors_shown():
     look_panel.in_short(looks, stamp)
+    summary_table.beside(name, looks, stamp)
     look_panel.chapters(name, looks, stamp)
     inside_picks.start_panel(name, looks[0].measures if looks else (), stamp)
 if looks:

@@ -115,3 +115,16 @@ def test_a_facts_page_has_a_line_for_every_look(page):
     assert len(table) == 12
     assert set(table["answered"]) <= {"✓ → ✓", "✓ → ✗", "✗ → ✓", "✗ → ✗"}
     assert table["kl"].ge(0).all()
+
+
+def test_two_settings_stand_side_by_side(page):
+    """60 examples beside 1,920: a row each and domain with intervals and n; links test the difference, and swap the two."""
+    app = page("inside", run=f"{CELL}:n60:s0", chapter="knowledge", beside=f"{CELL}:n1920:s0")
+    (table,) = [frame.value for frame in app.dataframe if "activated" in frame.value.columns]
+    assert list(table["domain"]) == ["in-domain", "out-of-domain"] * 2
+    assert table["run"].str.contains("n = 1,920").tolist() == [False, False, True, True]
+    assert table["activated"].str.fullmatch(r"\d+\.\d% \(\d+\.\d% to \d+\.\d%\) of \d+").all()
+    (swap,) = [button for button in app.button if button.key == "link-inside-other"]
+    swap.click().run()
+    assert app.selectbox(key="pick-run").value.startswith(f"{CELL}:n1920")
+    assert app.selectbox(key="pick-beside").value == f"{CELL}:n60:s0"
