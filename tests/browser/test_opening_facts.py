@@ -108,6 +108,7 @@ def test_a_bar_lists_the_facts_behind_it(shipped, page):
 
     page.goto(f"{shipped}/memory")
     table(page)
+    settled(page)  # what is still to come above the chart would move it under the pointer
     piece = page.locator(".js-plotly-plot").first.locator(".trace.bars path").nth(2)
     place = piece.bounding_box()
     page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)

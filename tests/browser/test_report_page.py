@@ -29,9 +29,11 @@ def offline(browser, file: Path, width: int = 1280, dark: bool = False):
 
 def test_a_report_shows_the_pages_numbers_without_the_network(shipped, visit, browser, tmp_path):
     """Headline and n of Results; charts are drawn in both themes, nothing is asked for, and nothing is wider than a telephone."""
+    from playwright.sync_api import expect
+
     results = visit(f"{shipped}/results")
+    expect(results.get_by_test_id("stMetricValue")).to_have_count(4)
     told = [text.strip() for text in results.get_by_test_id("stMetricValue").all_inner_texts()]
-    assert len(told) == 4
     with results.expect_download(timeout=PAGE_MS) as taken:
         results.get_by_role("button", name="Report (HTML)").click()
     file = tmp_path / "report.html"
