@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages._ui import background, panels, state
-from pages._ui.own import own_choices, own_limits, own_results, own_steps
+from pages._ui.own_facts import own_choices, own_limits, own_results, own_steps
 from sftqa_core.records import ProbeSettings, TrainSettings
 
 st.title("Own facts")

@@ -23,7 +23,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 def csv_button(label: str, table: pd.DataFrame | Callable[[], pd.DataFrame], name: str, key: str, empty: bool = False) -> None:
     """A download that is only built when somebody asks for it; a large table can be handed over as a function that makes it."""
     made = table if callable(table) else lambda: table
-    drawn.note_table(name.replace("-", " "), made)
+    drawn.note_table(key.removesuffix("-csv").replace("-", " "), made)
     st.download_button(
         label,
         lambda: csv_bytes(made()),

@@ -24,10 +24,8 @@ def push(options: argparse.Namespace) -> dict[str, Any]:
     """What would be sent; with --yes it is."""
     from sftqa_core.reports import publishing
 
-    asked = (options.run, options.repo, options.merge, options.public)
     with leased(argparse.Namespace(device="cpu"), "push"):
-        told = asdict(publishing.outgoing(*asked))
-        return {**told, "address": publishing.push(*asked) if options.yes else None}
+        return asdict(publishing.push(options.run, options.repo, merge=options.merge, public=options.public, send=options.yes))
 
 
 def as_text(result: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import tempfile
 from collections.abc import Iterator
@@ -34,23 +35,20 @@ class Outgoing:
     licence: str  # of the base, as far as it is known
     files: dict[str, int]  # name -> bytes
     card: str  # README.md
+    address: str | None  # on the hub; None where nothing was sent
 
 
-def outgoing(run_id: str, repo: str, merge: bool = False, public: bool = False) -> Outgoing:
-    """What `push` would send, without sending it. Raises what `push` raises before it sends."""
-    with _packed(run_id, repo, merge) as (run, folder, licence):
-        files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
-        return Outgoing(run.id, repo, public, _base(run), licence, files, (folder / "README.md").read_text(encoding="utf-8"))
-
-
-def push(run_id: str, repo: str, merge: bool = False, public: bool = False) -> str:
-    """Put the run's tuned model on the hub under the new name `repo`, private unless `public`; returns its address.
+def push(run_id: str, repo: str, *, merge: bool = False, public: bool = False, send: bool = False) -> Outgoing:
+    """What would put the run's tuned model on the hub under the new name `repo`, private unless `public`; with `send` it is sent.
 
     No path, server, user or key of this machine is in it: its card and settings have public names (private_names.py). Raises
     `NotFound`, `SettingsError` (no login, a name that is taken, an adapter whose base others don't have), `ModelUnavailable`.
     """
-    with _packed(run_id, repo, merge) as (_, folder, _):
-        return publish(folder, repo, public)
+    with _packed(run_id, repo, merge) as (run, folder, licence):
+        files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+        card = (folder / "README.md").read_text(encoding="utf-8")
+        address = publish(folder, repo, public) if send else None
+        return Outgoing(run.id, repo, public, _base(run), licence, files, card, address)
 
 
 @contextmanager
@@ -87,9 +85,8 @@ def _base(run: Run) -> str:
 
 
 def _licence(run: Run, kind: str) -> str:
-    if kind in ("built-in", "pretrained"):
-        return "MIT, as the program that made it" if kind == "built-in" else UNKNOWN
-    try:
-        return ask_hub(run.settings.model).licence or UNKNOWN if kind == "hub" else UNKNOWN
-    except SftqaError:
-        return UNKNOWN
+    if kind == "built-in":
+        return "MIT, as the program that made it"
+    with contextlib.suppress(SftqaError):  # the hub can't be asked
+        return (ask_hub(run.settings.model).licence if kind == "hub" else None) or UNKNOWN
+    return UNKNOWN

@@ -48,8 +48,8 @@ def test_an_adapter_whose_base_others_lack_is_sent_merged_or_not_at_all(world, h
     """The base is a model that was made here."""
     run = train(world, method="lora")
     with pytest.raises(SettingsError, match="is an adapter on tiny, which is not on the hub: others could not load it"):
-        publishing.push(run.id, REPO)
+        publishing.push(run.id, REPO, send=True)
     assert hub.repositories == {}
-    sent = publishing.outgoing(run.id, REPO, merge=True)
+    sent = publishing.push(run.id, REPO, merge=True)
     assert "model.safetensors" in sent.files
     assert "adapter_config.json" not in sent.files

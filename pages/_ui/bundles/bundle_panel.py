@@ -46,18 +46,13 @@ def _dialog() -> None:
         if bundle is None:
             problem(why)
         else:
-            _told(bundle)
+            st.success(f"{literal(bundle.name)} was imported: {_parts(bundle)}. {ORIGIN}", icon=":material/task_alt:")
     if (trouble := state.kept_problem()) is not None:
         problem(trouble)
     if known := bundle_reads.imported():
         st.markdown("**Imported bundles**")
         for one in known:
             _row(one)
-
-
-def _told(bundle: ImportedBundle) -> None:
-    """What came in, and where it is shown."""
-    st.success(f"{literal(bundle.name)} was imported: {_parts(bundle)}. {ORIGIN}", icon=":material/task_alt:")
 
 
 def _parts(bundle: ImportedBundle) -> str:

@@ -206,7 +206,7 @@ def _numbers(kind: str, tables: dict[str, pd.DataFrame]) -> None:
     """Every table behind the page, to read and to download."""
     name = pickers.linked_choice("Table", list(tables), "table")
     draw_table(tables[name])
-    csv_button("Download this table", tables[name], f"study-{kind}-{name}", f"{kind}-csv")
+    csv_button("Download this table", tables[name], f"study-{kind}-{name}", f"{name}-csv")
 
 
 def retest_note(retest: pd.DataFrame, model: str) -> None:

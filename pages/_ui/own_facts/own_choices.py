@@ -8,8 +8,8 @@ from pages._ui import panels, pickers, resources
 from pages._ui.facts.fetch_panel import facts_here
 from pages._ui.facts.relations_panel import missing_templates
 from pages._ui.facts.upload_panel import upload_button
-from pages._ui.own import own_reads
-from pages._ui.own.own_steps import Step, section, stands, work
+from pages._ui.own_facts import own_reads
+from pages._ui.own_facts.own_steps import Step, section, stands, work
 from pages._ui.wording import sentence
 from sftqa_core.artifacts import in_words
 from sftqa_core.errors import SftqaError

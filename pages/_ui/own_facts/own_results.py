@@ -9,8 +9,8 @@ import streamlit as st
 from pages._ui import pickers, resources
 from pages._ui.charts import draw
 from pages._ui.links import page_link
-from pages._ui.own import own_reads
-from pages._ui.own.own_steps import Step, section, stands, work
+from pages._ui.own_facts import own_reads
+from pages._ui.own_facts.own_steps import Step, section, stands, work
 from pages._ui.runs import forms
 from pages._ui.runs.result_panels import accuracy_charts
 from pages._ui.wording import sentence
