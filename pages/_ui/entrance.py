@@ -17,6 +17,7 @@ from sftqa_core.errors import MissingPackage, SettingsError, SftqaError
 from sftqa_core.jobs import current_executor
 from sftqa_core.server import access as guard
 from sftqa_core.server.access import LOGIN_VARIABLE, TOKEN_VARIABLE, Access, address, checked, notice, take_token
+from sftqa_core.server.ending import end_in_time
 from sftqa_core.server.middleware import LOGOUT
 
 UNGUARDED = "This server was started in a way that leaves the explorer open to other machines. Start it with: sftqa app"
@@ -44,7 +45,7 @@ def opened() -> guard.Entrance:
 
 @asynccontextmanager
 async def announced(app: Any) -> AsyncIterator[dict[str, Any]]:
-    """Around the server's life: says what is open to whom, and opens a browser window where one is wanted."""
+    """Around the server's life: says what is open to whom, opens a browser window where one is wanted, and ends in time."""
     entrance = guard.current()
     if entrance is not None:
         port, tls = st.get_option("server.port"), bool(st.get_option("server.sslCertFile"))
@@ -55,6 +56,7 @@ async def announced(app: Any) -> AsyncIterator[dict[str, Any]]:
         if screen and not st.get_option("server.headless"):
             threading.Thread(target=webbrowser.open, args=(address(entrance.access, port, tls),), daemon=True).start()
     threading.Thread(target=_wake, daemon=True).start()
+    end_in_time()
     yield {}
 
 

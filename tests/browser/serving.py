@@ -72,7 +72,8 @@ def _end(server: subprocess.Popen, log: Path) -> None:
     except subprocess.TimeoutExpired:
         server.send_signal(signal.SIGABRT)
         server.wait()
-        pytest.fail(f"The explorer did not end within {END_S} s of SIGTERM:\n{log.read_text(errors='replace')[-6000:]}")
+        said = log.read_text(errors="replace")
+        pytest.fail(f"The explorer did not end within {END_S} s of SIGTERM:\n{said[:2000]}\n[...]\n{said[-6000:]}")
 
 
 def wait_until_up(address: str, server: subprocess.Popen, log: Path, patience_s: float = 60) -> None:

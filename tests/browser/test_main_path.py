@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.browser.serving import PAGE_MS, RUN_MS, watched
+from tests.browser.serving import PAGE_MS, RUN_MS, settled, watched
 
 pytestmark = pytest.mark.browser
 
@@ -69,7 +69,7 @@ def test_a_clicked_fact_stays_while_the_table_is_filtered(shipped, browser):
     expect(table).to_be_visible()
     shown = page.get_by_test_id("stText").first
     first = shown.inner_text(timeout=PAGE_MS)
-    page.wait_for_timeout(1500)
+    settled(page)
     place = table.bounding_box()
     page.mouse.click(place["x"] + 200, place["y"] + 35 * 5 + 17)  # the fifth row; the table is one canvas
     expect(shown).not_to_have_text(first)
