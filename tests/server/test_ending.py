@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sftqa_core.server.ending import end_in_time
+from sftqa_core.server import ending
 
 ROOT = Path(__file__).parents[2]
 APP = """
@@ -53,7 +53,7 @@ def _stopped(tmp_path: Path, grace: str, number: signal.Signals, patience_s: flo
             assert server.stdout.readline() == b"held\n"
             server.send_signal(number)
             try:
-                server.wait(patience_s)
+                assert server.wait(patience_s) == 128 + number
             except subprocess.TimeoutExpired:
                 return False
             visitor.close()
@@ -82,17 +82,20 @@ def test_without_it_the_connection_would(tmp_path):
     assert not _stopped(tmp_path, "never", signal.SIGTERM, 2)
 
 
-def test_handlers_of_the_outside_are_called_once_a_signal():
-    """What stood before is called with what came; the interrupt that follows reaches it too."""
-    called = []
+def test_what_stood_before_is_called_with_what_came(monkeypatch):
+    """The server's own handlers still learn of every signal, and a process that is over by then is not ended twice."""
+    ended, called = [], []
+    monkeypatch.setattr(ending, "_end", ended.append)
     outside = {number: signal.signal(number, lambda *told: called.append(told[0])) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        end_in_time(0.05)
+        ending.end_in_time(0.05)
         signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
         end = time.monotonic() + 10
-        while signal.SIGINT not in called and time.monotonic() < end:
+        while not ended and time.monotonic() < end:
             time.sleep(0.01)
         assert called == [signal.SIGTERM, signal.SIGINT]
+        assert ended == [128 + signal.SIGTERM]
     finally:
         for number, handler in outside.items():
             signal.signal(number, handler)
