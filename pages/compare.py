@@ -5,7 +5,7 @@ import streamlit as st
 from pages._ui import address, background, panels
 from pages._ui.bundles.bundle_panel import import_button, origin_note
 from pages._ui.compare import compare_items, compare_panels, compare_picks, compare_reads, inside_panel, remake_panel
-from pages._ui.downloads import report_button
+from pages._ui.downloads import share_button
 from pages._ui.runs.run_table import shown_runs
 from sftqa_core.records.result_names import bundle_of
 
@@ -37,7 +37,7 @@ st.subheader("What differs, and what moved", anchor=False)
 compare_panels.settings_table(comparison)
 with st.container(horizontal=True, vertical_alignment="center"):
     compare_panels.twins(comparison)
-    report_button(names, "compare-report", reference, pool, against)
+    share_button(names, "compare-share", reference, pool, against)
 if comparison.facts:
     st.subheader("Accuracy per memory level", anchor=False)
     compare_panels.charts(comparison)

@@ -4,7 +4,7 @@ import streamlit as st
 
 from pages._ui import address, background, glossary, panels, pickers, resources
 from pages._ui.bundles.bundle_panel import import_button, origin_note
-from pages._ui.downloads import report_button
+from pages._ui.downloads import share_button
 from pages._ui.labels import label_panel
 from pages._ui.runs import change_panel, result_panels
 from pages._ui.runs.accuracy_table import accuracy_table
@@ -38,7 +38,7 @@ with st.container(horizontal=True, vertical_alignment="center"):
     with st.container(key="compare-with", width="content"):
         st.page_link("pages/compare.py", label="Compare with…", icon=":material/compare_arrows:", query_params={"runs": run.id})
     twin_button(settings, "results", run.id)
-    report_button([run.id], "results-report")
+    share_button([run.id], "results-share")
     label_panel.label_button(label_panel.run_of(run.id, runs), "results")
     import_button()
 label_panel.note_of("run", run.id)

@@ -48,7 +48,7 @@ def of_page(page: str) -> Iterator[None]:
     # On a page that names its defaults a bare address is only ever left over from an arrival: going back to it shows the same again.
     bare = not here and (arrived or (_is_back() and page in kept["explicit"]))
     carried = {**kept["pages"].get(page, {}), **kept["shared"]} if bare else {}
-    kept.update(page=page, asked=set(), carried=carried)
+    kept.update(page=page, asked=set(), carried=carried, visit=kept["visit"] + arrived)
     try:
         with _settling(here, not arrived):
             yield
@@ -167,6 +167,11 @@ def page() -> str | None:
     return str(here) if (here := _state()["page"]) is not None else None
 
 
+def visit() -> int:
+    """Which visit to a page this is, counted in this session: what was opened on an earlier one is closed by now."""
+    return int(_state()["visit"])
+
+
 def leave(key: str) -> bool:
     """Leave out what another page's pick brought along, which does not fit here; there it stays. False for what the address itself says."""
     kept = _state()
@@ -240,6 +245,7 @@ def _state() -> dict[str, Any]:
         "shared": {},
         "asked": set(),
         "carried": {},
+        "visit": 0,
         **last,
     }
     kept: dict[str, Any] = st.session_state.setdefault(_STATE, empty)

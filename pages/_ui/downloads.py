@@ -12,7 +12,9 @@ import numpy as np
 import streamlit as st
 
 from pages._ui import drawn, resources
+from pages._ui.bundles import bundle_reads
 from sftqa_core.knowledge.tables.spreadsheet import protect_cell
+from sftqa_core.records.result_names import bundle_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,14 +38,22 @@ def csv_button(label: str, table: pd.DataFrame | Callable[[], pd.DataFrame], nam
     )
 
 
-def report_button(names: Sequence[str], key: str, reference: str | None = None, pool: bool = False, against: str | None = None) -> None:
-    """A download of the report of a run, a study, or runs and cells beside each other, which is only made when somebody asks for it."""
-    about = "One file with the charts, the numbers, a methods paragraph and BibTeX; opens in any browser, without the network. About 5 MB."
+def share_button(names: Sequence[str], key: str, reference: str | None = None, pool: bool = False, against: str | None = None) -> None:
+    """A run, a study, or runs and cells beside each other as one file for others: a report to read, or a bundle that another explorer
+    imports. Each is only made when somebody asks for it; what was imported has no bundle of its own."""
     name = re.sub(r"[^A-Za-z0-9.-]+", "-", names[0])[:100] if len(names) == 1 else "comparison"
-    st.download_button(
-        "Report (HTML)", lambda: resources.report_page(tuple(names), reference, pool, against), f"{name}.html", "text/html", key=key,
-        icon=":material/summarize:", on_click="ignore", help=about,
-    )  # fmt: skip
+    with st.popover("Share", icon=":material/share:", key=key):
+        st.caption("To read: charts, numbers, a methods paragraph and BibTeX in one file for any browser, without the network. About 5 MB.")
+        st.download_button(
+            "Report (HTML)", lambda: resources.report_page(tuple(names), reference, pool, against), f"{name}.html", "text/html",
+            key=f"{key}-report", icon=":material/summarize:", on_click="ignore",
+        )  # fmt: skip
+        if not any(map(bundle_of, names)):
+            st.caption("For another explorer, which shows it beside its own results (*Import a bundle*). Neither holds a path or a name of yours.")
+            st.download_button(
+                "Bundle (.zip)", lambda: bundle_reads.packed(tuple(names), name), f"{name}.zip", "application/zip", key=f"{key}-bundle",
+                icon=":material/inventory_2:", on_click="ignore",
+            )  # fmt: skip
 
 
 def csv_bytes(table: pd.DataFrame) -> bytes:

@@ -140,11 +140,13 @@ def _dropped(key: str, why: str, rest: str = "") -> None:
     address.say_wrong(why)
 
 
-def typed(label: str, options: Sequence[str], key: str, help_text: str, names: Callable[[str], str] = str) -> str:
+def typed(
+    label: str, options: Sequence[str], key: str, help_text: str, names: Callable[[str], str] = str, default: str | None = None
+) -> str:
     """Like `linked`, but the person may also type something that is not in the list, and a link may hold it."""
     wanted = address.value(key)
     other = [wanted] if wanted and wanted not in options else []
-    return linked(label, [*options, *other], key, names, explicit=True, accept_new_options=True, help=help_text)
+    return linked(label, [*options, *other], key, names, default=default, explicit=True, accept_new_options=True, help=help_text)
 
 
 def pick_model() -> str:
@@ -160,9 +162,10 @@ def pick_model() -> str:
     )
 
 
-def pick_source() -> str:
+def pick_source(default: str | None = None) -> str:
     """A fact source's name: one that can be opened now, or a path or hub id that the person types."""
-    return typed("Facts", resources.sources(), "source", "Pick a source, or type a file, a folder, or hub:owner/name.", source_name)
+    about = "Pick a source, or type a file, a folder, or hub:owner/name."
+    return typed("Facts", resources.sources(), "source", about, source_name, default)
 
 
 def pick_split() -> str:

@@ -34,6 +34,7 @@ def test_a_report_shows_the_pages_numbers_without_the_network(shipped, visit, br
     results = visit(f"{shipped}/results")
     expect(results.get_by_test_id("stMetricValue")).to_have_count(4)
     told = [text.strip() for text in results.get_by_test_id("stMetricValue").all_inner_texts()]
+    results.get_by_role("button", name="Share").click()
     with results.expect_download(timeout=PAGE_MS) as taken:
         results.get_by_role("button", name="Report (HTML)").click()
     file = tmp_path / "report.html"

@@ -47,15 +47,13 @@ def test_a_chart_and_a_table_are_saved(shipped, visit, tmp_path):
     sound(page)
 
 
-def test_a_bundle_comes_into_an_empty_explorer_and_a_changed_one_does_not(started, visit, tmp_path):
-    """Packed by the command, handed over in the browser: shown as imported. With one byte changed it is refused, and nothing is there."""
+def test_a_bundle_comes_into_an_empty_explorer_and_a_changed_one_does_not(shipped, started, visit, tmp_path):
+    """Saved by *Share*, handed over in the browser: shown as imported. With one byte changed it is refused, and nothing is there."""
     from playwright.sync_api import expect
 
-    from sftqa_core.cli.main import main
-
-    whole, changed = tmp_path / "whole.zip", tmp_path / "changed.zip"
-    with pytest.raises(SystemExit):
-        main(["bundle", shipped_run(), "--out", str(whole)])
+    page = visit(f"{shipped}/results?run={shipped_run()}")
+    page.get_by_role("button", name="Share").click()
+    whole, changed = saved(page, page.get_by_role("button", name="Bundle (.zip)").click, tmp_path), tmp_path / "changed.zip"
     with zipfile.ZipFile(whole) as packed, zipfile.ZipFile(changed, "w", zipfile.ZIP_DEFLATED) as other:
         for name in packed.namelist():
             content = packed.read(name)
@@ -68,9 +66,15 @@ def test_a_bundle_comes_into_an_empty_explorer_and_a_changed_one_does_not(starte
             box.locator("input[type=file]").set_input_files(file)
             box.get_by_role("button", name="Check and import").click()
             expect(box.get_by_text(told).first).to_be_visible(timeout=RUN_MS)
+            settled(page)
             assert box.get_by_text("Imported bundles").count() == (file is whole)
-        box.get_by_role("button", name="Results").or_(box.get_by_role("link", name="Results")).first.click()
+        box.get_by_role("button", name="Results", exact=True).click()
+        expect(box).to_have_count(0)
         expect(page.get_by_text(re.compile("No work here ever reuses them")).first).to_be_visible(timeout=RUN_MS)
+        settled(page)
+        page.get_by_role("button", name="Share").click()
+        expect(page.get_by_role("button", name="Report (HTML)")).to_be_visible()
+        expect(page.get_by_role("button", name="Bundle (.zip)")).to_have_count(0)
         sound(page)
 
 

@@ -1,4 +1,4 @@
-"""Reports are offered where their numbers are shown, and made only when somebody asks."""
+"""Reports and bundles are offered where their numbers are shown, and made only when somebody asks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pages._ui import resources
 from sftqa_core.reports import report_files
 from tests.made_runs import facts_of, made_run
 
-LABEL = "Report (HTML)"
+REPORT, BUNDLE = "Report (HTML)", "Bundle (.zip)"
 
 
 @pytest.fixture
@@ -28,7 +28,8 @@ def test_results_and_compare_offer_it(explorer, workspace, made):
     for name in ("one", "two"):
         made_run(name, [at % 2 == 0 for at in range(80)], facts_of())
     for where, query in (("results", {"run": "one"}), ("compare", {"runs": "one,two"})):
-        assert labels(explorer(where, query, example=False, real=True)).count(LABEL) == 1
+        offered = labels(explorer(where, query, example=False, real=True))
+        assert (offered.count(REPORT), offered.count(BUNDLE)) == (1, 1)
     assert made == []
     assert resources.report_page(("one", "two"), "one", True, None) == "<!doctype html>"
     assert made == [(("one", "two"), "one", True, None)]
@@ -36,5 +37,6 @@ def test_results_and_compare_offer_it(explorer, workspace, made):
 
 def test_a_studys_page_offers_it(page, made):
     """Beside its file."""
-    assert labels(page("what_moves")).count(LABEL) == 1
+    offered = labels(page("what_moves"))
+    assert (offered.count(REPORT), offered.count(BUNDLE)) == (1, 1)
     assert made == []

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages._ui import background, state
+from pages._ui import address, background, state
 from pages._ui.bundles import bundle_reads
 from pages._ui.links import page_link
 from pages._ui.panels import problem
@@ -15,7 +15,7 @@ from sftqa_core.records.bundles import MAX_FILE_BYTES, ORIGIN, ImportedBundle
 def import_button() -> None:
     """A button that opens the dialog."""
     st.button("Import a bundle", icon=":material/unarchive:", key="import-open", on_click=_show, args=(True,))
-    if st.session_state.get("import-shown"):
+    if st.session_state.get("import-shown") == address.visit():
         _dialog()
 
 
@@ -29,7 +29,7 @@ def origin_note(bundle: str) -> None:
 
 
 def _show(shown: bool = False) -> None:
-    st.session_state["import-shown"] = shown
+    st.session_state["import-shown"] = address.visit() if shown else None
 
 
 @st.dialog("Import a bundle", width="large", on_dismiss=_show)
@@ -66,13 +66,13 @@ def _row(bundle: ImportedBundle) -> None:
         about = f"{moment(bundle.imported)} · {_parts(bundle)}, {in_words(bundle.size_bytes)}"
         st.markdown(f"**{literal(bundle.name)}** · {literal(about)}", width="stretch")
         if bundle.runs:
-            page_link("pages/results.py", "Results", f"bundle-run-{bundle.name}", to={"run": bundle.runs[0]})
+            page_link("pages/results.py", "Results", f"bundle-run-{bundle.name}", to={"run": bundle.runs[0]}, then=_show)
             if len(bundle.runs) > 1:
-                page_link("pages/compare.py", "Compare", f"bundle-compare-{bundle.name}", to={"runs": ",".join(bundle.runs[:60])})
+                page_link("pages/compare.py", "Compare", f"bundle-compare-{bundle.name}", to={"runs": ",".join(bundle.runs[:60])}, then=_show)
         for study in background.studies():
             if study.bundle == bundle.name and study.whole:
                 kind = STUDIES[study.settings.kind]
-                page_link(kind.page, kind.title, f"bundle-study-{study.name}", to={"study": study.name})
+                page_link(kind.page, kind.title, f"bundle-study-{study.name}", to={"study": study.name}, then=_show)
         st.button("Remove", icon=":material/delete:", key=f"bundle-remove-{bundle.name}", on_click=_remove, args=(bundle.name,))
     licences = "; ".join(f"{name}: {licence}" for name, licence in bundle.licences.items())
     st.caption(literal(f"Licences, as its maker says: {licences}."))

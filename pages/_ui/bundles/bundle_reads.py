@@ -1,5 +1,8 @@
 """Cached reads of imported bundles; what of `resources` only their panel and the notes on imported results need."""
 
+import tempfile
+from pathlib import Path
+
 import streamlit as st
 
 from sftqa_core.errors import SftqaError
@@ -35,6 +38,16 @@ def import_upload(name: str, content: bytes) -> tuple[ImportedBundle | None, str
         return workflows.import_upload(name, content), ""
     except SftqaError as error:
         return None, str(error)
+
+
+def packed(names: tuple[str, ...], title: str) -> bytes:
+    """These runs, cells and studies as a bundle of this title. Raises `SftqaError`."""
+    from sftqa_core import workflows
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"{title}.zip"
+        workflows.pack(names, file)
+        return file.read_bytes()
 
 
 def remove(bundle: str) -> str:

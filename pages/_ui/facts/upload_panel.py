@@ -31,12 +31,12 @@ _LAYOUTS = "PopQA, LAMA, CounterFact, SimpleQA, TriviaQA, SQuAD, KILT, DPR, MMLU
 def upload_button(model: str) -> None:
     """A button that opens the dialog. `model`: the picked one, which templates are tried with."""
     st.button("Add your own facts", icon=":material/upload_file:", on_click=_show, args=(True,))
-    if st.session_state.get("upload-shown"):
+    if st.session_state.get("upload-shown") == address.visit():
         _dialog(model)
 
 
 def _show(shown: bool = False) -> None:
-    st.session_state["upload-shown"] = shown
+    st.session_state["upload-shown"] = address.visit() if shown else None
 
 
 @st.dialog("Add your own facts", width="large", on_dismiss=_show)

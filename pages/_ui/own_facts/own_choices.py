@@ -27,7 +27,7 @@ def facts_step() -> tuple[Step, str]:
     with section(step):
         left, right = st.columns([3, 2], vertical_alignment="bottom")
         with left:
-            chosen = pickers.pick_source()
+            chosen = pickers.pick_source(next((name for name in resources.sources() if not is_atlas(name)), None))
         with right:
             upload_button(_TRIED)
         if is_atlas(chosen):

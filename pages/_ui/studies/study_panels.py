@@ -13,7 +13,7 @@ from pages._ui.bundles.bundle_panel import origin_note
 from pages._ui.charts import Point, draw
 from pages._ui.columns import draw_table
 from pages._ui.compare import compare_picks
-from pages._ui.downloads import csv_button, report_button
+from pages._ui.downloads import csv_button, share_button
 from pages._ui.labels import label_panel, label_reads
 from pages._ui.runs.forms import file_button
 from pages._ui.runs.job_panel import job_panel
@@ -262,7 +262,7 @@ def _bar(study: Any, report: StudyReport, active: bool) -> None:
                 ask_to_start("Add two seeds", more)
         file_button(settings)
         if not study.bundle:
-            report_button([study.name], "study-report")
+            share_button([study.name], "study-share")
         with st.popover("Command", icon=":material/terminal:"):
             st.code(f"sftqa study --config {resources.study_name(settings)}.yaml", language="bash", wrap_lines=True)
         if not report.bundle:
