@@ -57,12 +57,12 @@ def test_a_bundle_comes_into_an_empty_explorer_and_a_changed_one_does_not(shippe
     with zipfile.ZipFile(whole) as packed, zipfile.ZipFile(changed, "w", zipfile.ZIP_DEFLATED) as other:
         for name in packed.namelist():
             content = packed.read(name)
-            other.writestr(name, content.replace(b"60", b"61") if name.endswith("settings.json") else content)
+            other.writestr(name, content.replace(b"60", b"61") if name.endswith("run.json") else content)
     with started("importing") as address:
         page = visit(f"{address}/results")
         page.get_by_role("button", name="Import a bundle").click()
         box = page.get_by_role("dialog")
-        for file, told in ((changed, re.compile("settings.json")), (whole, re.compile("was imported"))):
+        for file, told in ((changed, re.compile("run.json")), (whole, re.compile("was imported"))):
             box.locator("input[type=file]").set_input_files(file)
             box.get_by_role("button", name="Check and import").click()
             expect(box.get_by_text(told).first).to_be_visible(timeout=RUN_MS)
