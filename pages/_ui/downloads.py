@@ -49,7 +49,9 @@ def share_button(names: Sequence[str], key: str, reference: str | None = None, p
             key=f"{key}-report", icon=":material/summarize:", on_click="ignore",
         )  # fmt: skip
         if not any(map(bundle_of, names)):
-            st.caption("For another explorer, which shows it beside its own results (*Import a bundle*). Neither holds a path or a name of yours.")
+            st.caption(
+                "For another explorer, which shows it beside its own results (*Import a bundle*). Neither holds a path or a name of yours."
+            )
             st.download_button(
                 "Bundle (.zip)", lambda: bundle_reads.packed(tuple(names), name), f"{name}.zip", "application/zip", key=f"{key}-bundle",
                 icon=":material/inventory_2:", on_click="ignore",

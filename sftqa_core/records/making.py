@@ -114,7 +114,7 @@ class Spread:
 
 
 SPREADS = {
-    "wide": Spread("12% never, the others 1 to 64 times, so that all levels can occur", 0.12, 1, 64),
+    "wide": Spread("12% never, others 1 to 64 times: all levels", 0.12, 1, 64),
     "often": Spread("each 16 to 64 times: most become well known", 0.0, 16, 64),
     "rarely": Spread("25% never, the others 1 to 8 times: few become known", 0.25, 1, 8),
 }

@@ -38,7 +38,7 @@ def run_report(run_id: str) -> Report:
     paragraph = methods.with_imports(methods.of_run(replace(settings, n=run.summary.n), tested, _templates(facts), names), came)
     private = Names((settings,))
     commands = [command_of(private.settings(settings))]
-    about = [names(settings.model), source_name(settings.source), f"n = {run.summary.n:,}", *differences(settings, default_rate, "method")]
+    about = [source_name(settings.source), *differences(settings, default_rate, "method"), f"run {run_id}"]
     sections = [
         Section("In short", [*imported(came), *_headline(run)]),
         Section("Accuracy per memory level", list(_accuracy(run, names))),
@@ -50,7 +50,7 @@ def run_report(run_id: str) -> Report:
             {str(name): str(at) for name, at in run.versions.items()},
         ),
     ]  # fmt: skip
-    return Report(f"Run {run_id}", " · ".join(about), sections, private)
+    return Report(f"{names(settings.model)}, tuned on {run.summary.n:,} examples", " · ".join(about), sections, private)
 
 
 def _templates(facts: pd.DataFrame) -> int | None:

@@ -68,7 +68,9 @@ def _row(bundle: ImportedBundle) -> None:
         if bundle.runs:
             page_link("pages/results.py", "Results", f"bundle-run-{bundle.name}", to={"run": bundle.runs[0]}, then=_show)
             if len(bundle.runs) > 1:
-                page_link("pages/compare.py", "Compare", f"bundle-compare-{bundle.name}", to={"runs": ",".join(bundle.runs[:60])}, then=_show)
+                page_link(
+                    "pages/compare.py", "Compare", f"bundle-compare-{bundle.name}", to={"runs": ",".join(bundle.runs[:60])}, then=_show
+                )
         for study in background.studies():
             if study.bundle == bundle.name and study.whole:
                 kind = STUDIES[study.settings.kind]
