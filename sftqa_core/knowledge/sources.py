@@ -4,6 +4,7 @@
 |---|---|
 | `atlas` | the built-in invented world |
 | `atlas:8` | another invented world, eight times as large (2 to 16) |
+| `entity-questions-sample` | the part of EntityQuestions that comes with the program |
 | `entity-questions` | the folder or zip in SFTQA_ENTITY_QUESTIONS, else the download |
 | a path | EntityQuestions; CSV, TSV, JSON, JSON Lines or Parquet; a saved dataset; a folder or zip of these (tables/) |
 | `hub:owner/name` | a dataset of the hub (hub_datasets.py) |
@@ -33,7 +34,7 @@ from typing import Any
 from sftqa_core.artifacts import MANIFEST, read_file, read_manifest, write_bytes, write_folder
 from sftqa_core.errors import FactsError, FactsNotHere, OtherVersion, SftqaError
 from sftqa_core.jsonrecord import fingerprint, shown
-from sftqa_core.knowledge import atlas, entity_questions
+from sftqa_core.knowledge import atlas, entity_questions, entity_sample
 from sftqa_core.knowledge.facts import FactSource, read_facts, write_facts
 from sftqa_core.knowledge.relations import Relation, builtin_relations, generic_relation
 from sftqa_core.knowledge.tables import archives, hub_datasets
@@ -48,7 +49,8 @@ LARGE = 50_000  # facts; smaller sources are read anew in no time
 _FILE = "facts.parquet"
 ENDINGS = (*READERS, ".zip")  # of files that can be a source, handed over in the browser or by path
 _FILES = f"{', '.join(ENDINGS)}, EntityQuestions folder, saved dataset"
-KNOWN = f"Sources are {atlas.NAME}, {ENTITY_QUESTIONS}, a path ({_FILES}) or {hub_datasets.PREFIX}owner/name."
+SAMPLE = entity_sample.NAME
+KNOWN = f"Sources are {atlas.NAME}, {SAMPLE}, {ENTITY_QUESTIONS}, a path ({_FILES}) or {hub_datasets.PREFIX}owner/name."
 _MOST_FILES = 5_000
 _LONGEST_QUERY = 4_000  # characters
 _SOME = 3  # subjects that stand for a relation's facts
@@ -109,13 +111,18 @@ def fetch_source(name: str, workspace: Workspace | None = None, reporter: Report
     return open_source(name, workspace)
 
 
+def is_built_in(name: str) -> bool:
+    """Whether a source comes with the program: an invented world, or the part of EntityQuestions."""
+    return atlas.is_atlas(name) or name == SAMPLE
+
+
 def _is_hub(name: str) -> bool:
     return name.startswith(hub_datasets.PREFIX)
 
 
 def source_stamp(name: str, workspace: Workspace | None = None) -> tuple[object, ...]:
     """What changes when the files behind a source do: sizes and times; empty for what has no files here."""
-    if atlas.is_atlas(name):
+    if is_built_in(name):
         return ()
     if _is_hub(name):
         try:
@@ -136,11 +143,11 @@ def source_stamp(name: str, workspace: Workspace | None = None) -> tuple[object,
 
 
 def source_names(workspace: Workspace | None = None) -> list[str]:
-    """What can be opened by name now: the built-in world, EntityQuestions if it is here, and uploaded files."""
+    """What can be opened by name now: the built-in world, EntityQuestions (a part of it, and all of it if it is here), uploaded files."""
     workspace = workspace or Workspace.current()
     here = [ENTITY_QUESTIONS] if entity_questions_path(workspace) else []
     uploaded = [f"{path}{_query_beside(path)}" for path in sorted(workspace.uploads.glob("*")) if path.suffix.casefold() in ENDINGS]
-    return [atlas.NAME, *here, *uploaded]
+    return [atlas.NAME, SAMPLE, *here, *uploaded]
 
 
 def remember_query(path: Path, query: str) -> None:
@@ -173,7 +180,7 @@ class OwnRelation:
 
 def own_file(name: str) -> Path | None:
     """The file behind a source that may have relations of its own beside it: a single file of facts. None for any other source."""
-    if atlas.is_atlas(name) or name == ENTITY_QUESTIONS or _is_hub(name):
+    if is_built_in(name) or name == ENTITY_QUESTIONS or _is_hub(name):
         return None
     path, _, kind = _path_and_query(name)
     return path if kind == "file" and path.suffix.casefold() in READERS else None
@@ -290,6 +297,8 @@ def _wording() -> str:
 def _open(name: str, workspace: Workspace) -> FactSource:
     if atlas.is_atlas(name):
         return atlas.atlas_source(name)
+    if name == SAMPLE:
+        return entity_sample.load_sample(workspace)
     if name == ENTITY_QUESTIONS:
         path = entity_questions_path(workspace)
         if path is None:
@@ -316,7 +325,7 @@ def preview(name: str) -> SourcePreview:
     own (atlas, EntityQuestions), which need no preview."""
     if _is_hub(name):
         return hub_datasets.preview_hub(name)
-    if atlas.is_atlas(name) or name == ENTITY_QUESTIONS:
+    if is_built_in(name) or name == ENTITY_QUESTIONS:
         raise FactsError(f"{name} has a layout of its own: there is nothing to choose.")
     path, query, kind = _found(name)
     if kind == "folder":

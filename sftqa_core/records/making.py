@@ -49,8 +49,9 @@ class PretrainSettings(Record):
 
     name: str = setting(flag="name", rank=0, help="name of the new model; a built-in model's name, or atlas-100m, takes its settings")
     source: str = setting(
-        "atlas", flag="--source", help="atlas, atlas:8 (an invented world eight times as large; 2 to 16), entity-questions, or a path"
-    )
+        "atlas", flag="--source",
+        help="atlas, atlas:8 (an invented world eight times as large; 2 to 16), entity-questions-sample, entity-questions, or a path",
+    )  # fmt: skip
     architecture: str = setting("llama", flag="--architecture", choices={name: name for name in ("llama", "qwen2", "gpt_neox")})
     hidden_size: int = _size(192, 8_192, "hidden-size")
     layers: int = _size(4, 128, "layers")

@@ -30,8 +30,9 @@ class ProbeSettings(Record):
 
     model: str = setting(label="Model", flag="--model", rank=0, help="a built-in or pre-trained model, a folder, a GGUF file, or a hub id")
     source: str = setting(
-        "atlas", label="Facts", flag="--source", rank=0, help="atlas, a larger one (atlas:8), entity-questions, a path, or hub:owner/name"
-    )
+        "atlas", label="Facts", flag="--source", rank=0,
+        help="atlas, a larger one (atlas:8), entity-questions-sample (it comes along), entity-questions, a path, or hub:owner/name",
+    )  # fmt: skip
     split: str = setting("test", label="Split", flag="--split", choices={name: name for name in (*SPLITS, "all")}, help="which facts")
     domain: str = setting(
         "all", label="Domain", flag="--domain", choices={**DOMAIN_NAMES, "all": "both domains"},

@@ -11,6 +11,7 @@ from sftqa_core.evaluation.comparing import MCNEMAR
 from sftqa_core.evaluation.intervals import DRAWS, LEAST
 from sftqa_core.jsonrecord import declared
 from sftqa_core.knowledge.atlas import is_atlas
+from sftqa_core.knowledge.sources import ENTITY_QUESTIONS, SAMPLE
 from sftqa_core.records import DOMAIN_NAMES, Comparison, LevelScheme, StudyReport, StudySettings, TrainSettings
 from sftqa_core.records.comparison import UNTESTED
 from sftqa_core.records.setting_words import ModelName, source_name
@@ -125,7 +126,8 @@ def _facts(source: str) -> str:
     name = source_name(source)
     if is_atlas(source):
         return f"{name} (an invented world)"
-    return "EntityQuestions [sciavolino2021simple]" if name == "entity-questions" else name
+    part = "a part of " if source == SAMPLE else ""
+    return f"{part}EntityQuestions [sciavolino2021simple]" if source in (ENTITY_QUESTIONS, SAMPLE) else name
 
 
 def _examples(settings: TrainSettings) -> str:

@@ -49,7 +49,7 @@ def test_the_variable_points_to_entity_questions(tmp_path: Path, monkeypatch: py
     monkeypatch.setenv("SFTQA_ENTITY_QUESTIONS", str(entity_folder(tmp_path / "eq")))
     source = open_source("entity-questions")
     assert (source.name, source.report.source, len(source.facts)) == ("entity-questions", "entity-questions", 1)
-    assert source_names() == ["atlas", "entity-questions"]
+    assert source_names() == ["atlas", "entity-questions-sample", "entity-questions"]
     monkeypatch.setenv("SFTQA_ENTITY_QUESTIONS", str(tmp_path / "gone"))
     with pytest.raises(FactsError, match=r"SFTQA_ENTITY_QUESTIONS points to .*gone, which does not exist"):
         open_source("entity-questions")
@@ -65,7 +65,7 @@ def test_a_path_and_the_name_give_the_same_facts(tmp_path: Path, monkeypatch: py
 
 def test_entity_questions_that_are_not_here_are_said_to_be_missing() -> None:
     """Without download and variable the message says how to get them."""
-    assert source_names() == ["atlas"]
+    assert source_names() == ["atlas", "entity-questions-sample"]
     with pytest.raises(FactsError, match=r"not on this machine yet\. Download it, or: .*SFTQA_ENTITY_QUESTIONS"):
         open_source("entity-questions")
 
@@ -73,7 +73,10 @@ def test_entity_questions_that_are_not_here_are_said_to_be_missing() -> None:
 @pytest.mark.parametrize("name", ["atlass", "", " ", "no/such.csv"])
 def test_unknown_names_list_what_is_known(name: str) -> None:
     """A name that is no source is answered with the names that are."""
-    with pytest.raises(FactsError, match=r"There is no source .* Sources are atlas, entity-questions, a path \(.*\) or hub:owner/name"):
+    with pytest.raises(
+        FactsError,
+        match=r"There is no source .* Sources are atlas, entity-questions-sample, entity-questions, a path \(.*\) or hub:owner/name",
+    ):
         open_source(name)
 
 
@@ -96,7 +99,7 @@ def test_uploads_are_listed(workspace: Workspace) -> None:
     workspace.uploads.mkdir(parents=True)
     (workspace.uploads / "f.csv").write_text(TEXT)
     (workspace.uploads / "f.relations.toml").write_text("")
-    assert source_names() == ["atlas", str(workspace.uploads / "f.csv")]
+    assert source_names() == ["atlas", "entity-questions-sample", str(workspace.uploads / "f.csv")]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pages._ui.learn.learn_reads import MODEL
 from pages._ui.links import page_link
 from pages._ui.titles import source_name
 from pages._ui.wording import literal
-from sftqa_core.knowledge.sources import ENTITY_QUESTIONS
+from sftqa_core.knowledge.sources import ENTITY_QUESTIONS, is_built_in
 
 QUESTION = "And what about your own facts?"
 WHY = (
@@ -27,7 +27,7 @@ def draw() -> None:
     page_link("pages/own_facts.py", "Make a tiny model that has read your facts", "learn-own", icon=":material/upload_file:")
     page_link("pages/lab.py", "Tune with any settings in the Lab", "learn-lab", icon=":material/science:")
     page_link("pages/how_much_data.py", "The whole study: how much data?", "learn-study", icon=":material/straighten:")
-    own = [source for source in resources.sources() if source != ENTITY_QUESTIONS and not source.startswith("atlas")]
+    own = [source for source in resources.sources() if source != ENTITY_QUESTIONS and not is_built_in(source)]
     if own:
         names = ", ".join(literal(source_name(source)) for source in own[:5]) + (f" and {len(own) - 5:,} more" if len(own) > 5 else "")
         lesson.outcome(f"Facts of your own that are here already: {names}. {literal(MODEL)} has read none of them: expect L0.")

@@ -14,6 +14,7 @@ from pages._ui.wording import sentence
 from sftqa_core.artifacts import in_words
 from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.atlas import is_atlas
+from sftqa_core.knowledge.sources import SAMPLE, is_built_in
 from sftqa_core.records import SPREADS, PretrainSettings
 
 _SIZES = (500, 1_000, 2_000, 4_000, 10_000, 50_000)  # facts that a model can be cut to
@@ -27,7 +28,7 @@ def facts_step() -> tuple[Step, str]:
     with section(step):
         left, right = st.columns([3, 2], vertical_alignment="bottom")
         with left:
-            chosen = pickers.pick_source(next((name for name in resources.sources() if not is_atlas(name)), None))
+            chosen = pickers.pick_source(next((name for name in resources.sources() if not is_built_in(name)), SAMPLE))
         with right:
             upload_button(_TRIED)
         if is_atlas(chosen):

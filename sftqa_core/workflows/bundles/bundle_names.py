@@ -10,12 +10,14 @@ from typing import Any
 from sftqa_core.errors import SettingsError
 from sftqa_core.jsonrecord import shown
 from sftqa_core.knowledge.atlas import is_atlas
+from sftqa_core.knowledge.sources import ENTITY_QUESTIONS, SAMPLE
 from sftqa_core.models.lists import BUILT_IN, known_model
 from sftqa_core.models.serving.addresses import is_server
 from sftqa_core.workspace import Workspace, query_without_places, typed_path
 
 UNKNOWN_LICENCE = "unknown: look it up where it comes from"
 _OURS = "MIT, it comes with this program"
+_THEIRS = "MIT, EntityQuestions (Princeton Natural Language Processing)"
 _PLACE = re.compile(r"^[/\\~.]|^[A-Za-z]:|\\|://|(^|/)\.\.(/|$)")  # what a path or an address looks like, on any system
 _USER = re.compile(r"/(?:home|Users)/[^/\s\"']+|[A-Za-z]:[\\/]Users[\\/][^\\\s\"']+")
 
@@ -76,4 +78,4 @@ def licence_of_model(name: str) -> str:
 
 def licence_of_facts(source: str) -> str:
     """The same of a source of facts."""
-    return _OURS if is_atlas(source) else UNKNOWN_LICENCE
+    return _OURS if is_atlas(source) else _THEIRS if source in (ENTITY_QUESTIONS, SAMPLE) else UNKNOWN_LICENCE
