@@ -20,6 +20,6 @@ if not lesson.presents():
 
 with panels.errors_shown():
     lesson.needs_model()
-lesson.draw_step([lesson.Step(name, step.QUESTION, step.draw, step.WHY, step.TEACH) for name, step in NAMES.items()])
+lesson.draw_step([lesson.Step(name, step.QUESTION, step.SCREENS, step.WHY, step.TEACH) for name, step in NAMES.items()])
 if not lesson.presents():
     panels.planted()

@@ -4,7 +4,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -26,12 +26,13 @@ class Point:
     y: Any
 
 
-def draw(figure: Any, key: str, alt: str, place: Any = st, of: Hashable = None, clickable: bool = False) -> Point | None:
+def draw(figure: Any, key: str, alt: str, place: Any = st, of: Hashable = None, clickable: bool = False,
+         height: Literal["content", "stretch"] = "content") -> Point | None:  # fmt: skip
     """Draw a figure at `place` (a column, or where the script stands); `alt` says what it shows.
 
     `figure` may be a function that makes it. With `of`, which names everything that the figure depends on, it is made once and kept
     for all sessions: making it takes plotly longer than everything else on a page together. If it is `clickable`, the point or bar
-    that was clicked just now is returned, once: None at every other run of the script.
+    that was clicked just now is returned, once: None at every other run of the script. `height`: the figure's own, or that of its place.
     """
 
     def made_for(theme: str) -> Any:
@@ -40,7 +41,7 @@ def draw(figure: Any, key: str, alt: str, place: Any = st, of: Hashable = None, 
     drawn.note_chart(key, alt, made_for)
     made = made_for(st.context.theme.type or "light")
     if not clickable:
-        place.plotly_chart(made, config=CHART_CONFIG, key=key, alt=alt)
+        place.plotly_chart(made, config=CHART_CONFIG, key=key, alt=alt, height=height)
         return None
     place.plotly_chart(made, config=CHART_CONFIG, key=key, alt=alt, on_select=lambda: _clicked(key), selection_mode="points")
     point = st.session_state.pop(f"{key}-clicked", None)

@@ -77,12 +77,35 @@ _JOB_FIRST = """
   .st-key-lab-both .stHorizontalBlock:has(> .stColumn .st-key-lab-live .stVerticalBlock) { row-gap: 1rem; }
 }
 """
-# A lesson shown to a class: large type, which everything follows that is measured in it, and nothing but the step.
+# A lesson shown to a class: large type, which everything follows that is measured in it, and nothing but one screen of the step. It is as
+# high as the window, so that a chart fills what words leave; the bar with the ways stands still below it. A chart's words are in pixels: it
+# is drawn smaller, and as a whole made larger.
 _PRESENTING = """
 html:has(.st-key-presenting) { font-size: clamp(18px, 1.6vw, 34px) !important; }
 .stApp:has(.st-key-presenting) [data-testid="stHeader"], .stApp:has(.st-key-presenting) [data-testid="stSidebar"],
 .stApp:has(.st-key-presenting) .st-key-page-tools { display: none; }
-.stApp:has(.st-key-presenting) div.stMainBlockContainer.block-container { padding-top: 1rem; }
+.stApp:has(.st-key-presenting) div.stMainBlockContainer.block-container { padding: 1rem 2.5rem 3.6rem; }
+.stApp .st-key-presenting { min-height: calc(100vh - 5.6rem); gap: 0.7rem; }
+.stApp .st-key-presenting h1 { font-size: 2rem; padding: 0 0 0.3rem; }
+.stApp .st-key-presented-ways {
+  position: fixed; inset: auto 0 0; z-index: 2; padding: 0.4rem 2.5rem; background: light-dark(#ffffff, #0f141b);
+}
+.stApp .st-key-presenting [data-testid="stMetricValue"] { font-size: 1.5rem; line-height: 1.2; }
+.stApp .st-key-presenting [class*="st-key-learn-n-"] { padding: 0.6rem 0.8rem; gap: 0.4rem; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-presented-sides), .st-key-presented-sides > [data-testid="stLayoutWrapper"],
+[data-testid="stLayoutWrapper"]:has(> [class*="st-key-presented-chart-"]) { flex: 1 1 auto !important; }
+.st-key-presenting { --times: 1.3; }
+@media (min-width: 1500px) { .st-key-presenting { --times: 1.6; } }
+@media (min-width: 1800px) { .st-key-presenting { --times: 1.9; } }
+@media (min-width: 2200px) { .st-key-presenting { --times: 2.3; } }
+[class*="st-key-presented-chart-"] { position: relative; min-height: 11rem; overflow: hidden; }
+.st-key-presented-chart-learn-samples { height: 14rem; }
+[class*="st-key-presented-chart-"] > .stElementContainer {
+  position: absolute; inset: 0 auto auto 0;
+  width: calc(100% / var(--times)) !important; height: calc(100% / var(--times)) !important;
+}
+[class*="st-key-presented-chart-"] .js-plotly-plot { transform: scale(var(--times)); transform-origin: 0 0; }
+[class*="st-key-presented-chart-"] [data-testid="stElementToolbar"] { display: none; }
 """
 STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _CODE, _TOOLS, _JOB_FIRST, _HEADS, _PRESENTING)).replace("\n", " ")
 # A narrow window's menu stays open after a choice: Streamlit closes it on phones only, which it tells by the browser's name. A press
@@ -108,17 +131,27 @@ _HISTORY = """
 }
 """
 # In presenter mode the arrow keys and Escape are shortcuts of the buttons themselves, which take one key each. Space and the two keys that
-# a presenter's remote sends press the same buttons; Space does so only where it would not press what has the focus.
+# a presenter's remote sends scroll a screen that is taller than the window, and press the same buttons at its end; Space does so only where
+# it would not press what has the focus. A page that is turned begins at its top.
 _TURNING = """
-document.addEventListener("keydown", (event) => {
-  const way = { " ": "next", PageDown: "next", PageUp: "back" }[event.key]
-  const typing = "input, textarea, select, [contenteditable], [role=dialog]"
-  const pressed = "button, a, summary, [role=radio], [role=button]"
-  if (!way || event.ctrlKey || event.metaKey || event.altKey || !document.querySelector(".st-key-presenting")) return
-  if (event.target.closest?.(event.key === " " ? typing + "," + pressed : typing)) return
-  event.preventDefault()
-  document.querySelector(`.st-key-learn-${way} button:enabled`)?.click()
-})
+{
+  const presents = () => document.querySelector(".st-key-presenting") && document.querySelector('[data-testid="stMain"]')
+  const top = () => presents()?.scrollTo(0, 0)
+  document.addEventListener("click", (event) => { if (event.target.closest?.(".st-key-learn-next, .st-key-learn-back")) top() })
+  document.addEventListener("keydown", (event) => {
+    const way = { " ": "next", PageDown: "next", PageUp: "back", ArrowRight: "next", ArrowLeft: "back" }[event.key]
+    const typing = "input, textarea, select, [contenteditable], [role=dialog]"
+    const pressed = "button, a, summary, [role=radio], [role=button]"
+    const main = presents()
+    if (!way || event.ctrlKey || event.metaKey || event.altKey || !main) return
+    if (event.target.closest?.(event.key === " " ? typing + "," + pressed : typing)) return
+    if (event.key.startsWith("Arrow")) return top()
+    event.preventDefault()
+    const left = way === "next" ? main.scrollHeight - main.clientHeight - main.scrollTop : main.scrollTop
+    if (left > 4) main.scrollBy(0, (way === "next" ? 0.8 : -0.8) * main.clientHeight)
+    else document.querySelector(`.st-key-learn-${way} button:enabled`)?.click()
+  })
+}
 """
 # The explorer's picture: five rising bars in the level colours. Spelled out, and pages have no icons, because a named icon is fetched from
 # another host.

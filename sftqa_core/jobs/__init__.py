@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.jobs.executor import Executor
+from sftqa_core.jobs.executor import left_s as left_s
 from sftqa_core.jobs.executor import next_start as next_start
 
 EXECUTORS = {"local": "sftqa_core.jobs.local.LocalExecutor"}  # what SFTQA_EXECUTOR may name -> a class that is made without arguments

@@ -267,7 +267,7 @@ class LocalAskService:
         return ServiceState(True, service.doing.said, service.held, service.ram_bytes, waiting)
 
     def ensure(self) -> bool:
-        """Start the asking process unless it lives; True when it was started. Raises `SftqaError` when that fails."""
+        """See `AskService`."""
         _started[:] = [process for process in _started if process.poll() is None]
         with self.folder.door():
             if self.folder.living() is not None:

@@ -5,7 +5,7 @@ A column's key names its reply, so the same question asked again, by a reload or
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sftqa_core.jsonrecord import Record, setting
@@ -51,6 +51,13 @@ class AskService(Protocol):
         """
         ...
 
+    def ensure(self) -> bool:
+        """Start what answers unless it lives, so that the first question need not wait for it; whether it was started. Asks nothing.
+
+        Raises `SftqaError` when nothing can be started.
+        """
+        ...
+
     def look(self, columns: Sequence[Column]) -> tuple[Standing, ...]:
         """How each column stands. Starts nothing."""
         ...
@@ -87,6 +94,12 @@ class FakeAskService:
             if self.look([column])[0].state in ("new", "failed"):
                 self.asked.append(column)
                 self.settle(column, Standing("queued"))
+
+    def ensure(self) -> bool:
+        """See `AskService`."""
+        started = not self.service.alive
+        self.service = replace(self.service, alive=True)
+        return started
 
     def look(self, columns: Sequence[Column]) -> tuple[Standing, ...]:
         """See `AskService`."""

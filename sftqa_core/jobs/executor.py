@@ -87,7 +87,7 @@ def waiting_jobs(running: Iterable[Job], queued: Iterable[Job], holder: Callable
     positions: Counter[str] = Counter()
     for job in running:
         pool = pool_of(job.kind, job.gpus)
-        until_s[pool] = _sum(until_s[pool], _left_s(job))
+        until_s[pool] = _sum(until_s[pool], left_s(job))
     waiting = []
     for job in queued:
         pool = pool_of(job.kind, job.gpus)
@@ -111,13 +111,14 @@ def _forecast_s(job: Job) -> Span | None:
     return (job.expected_s[0], job.expected_s[1]) if len(job.expected_s) == 2 else None
 
 
-def _left_s(job: Job) -> Span | None:
-    """What is left of a running job by its forecast; never less than nothing."""
+def left_s(job: Job, reported_s: float | None = None) -> Span | None:
+    """Seconds that are left of a running job by its forecast, and no fewer than it reports itself (`reported_s`, of its present phase)."""
     expected = _forecast_s(job)
     if expected is None or job.started is None:
         return None
     spent = (datetime.now(UTC) - datetime.fromisoformat(job.started)).total_seconds()
-    return (max(expected[0] - spent, 0.0), max(expected[1] - spent, 0.0))
+    least = reported_s or 0.0
+    return (max(expected[0] - spent, least), max(expected[1] - spent, least))
 
 
 def _sum(first: Span | None, second: Span | None) -> Span | None:

@@ -4,8 +4,9 @@ Nothing is asked until a person presses the button: opening a page or a link sho
 within `_PATIENCE_S` are drawn at once; else the panel is a fragment that looks again by itself until all columns are over.
 """
 
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
@@ -20,7 +21,7 @@ from sftqa_core.artifacts import in_words
 from sftqa_core.errors import SftqaError
 from sftqa_core.jobs.ask_files import current_ask_service
 from sftqa_core.jobs.ask_service import Standing
-from sftqa_core.records import RUN, Column, Question
+from sftqa_core.records import RUN, Column, Question, Reply
 
 _PATIENCE_S, _POLL_S = 0.7, 0.02
 _LOOK_S = 0.5  # between two looks of the fragment
@@ -34,12 +35,14 @@ def ask_panel(
     where: str = "panel",
     kind: str = "question",
     now: bool | None = None,
+    drawn_by: Callable[[Reply], None] | None = None,
 ) -> None:
     """Draw what models say to a question, side by side, with a button to ask those that were not asked yet.
 
     `columns`: models' names, and "run:" with a run's id for what it kept. `answers` are scored besides the right ones, which are looked
     up by the question's words in the models' fact sources. `where` keeps the widgets of two panels apart. `now`: a button outside the
-    panel was pressed (True) or not (False); None: the panel has its own.
+    panel was pressed (True) or not (False); None: the panel has its own. `drawn_by` draws a reply instead of the full panel; then
+    nothing is said of the fact's source and of what is loaded.
     """
     if resources.missing_torch():
         needs_torch("Asking a model")
@@ -47,9 +50,10 @@ def ask_panel(
     stamp = resources.listed(background.stamp())  # what is asked is told by the names of runs
     try:
         wanted, fact = asked.known_fact(Question(question.strip(), kind, answers=tuple(answers)), tuple(columns))
-        _fact_line(fact, tuple(columns), stamp)
         ways = {name: asked.column(wanted, name, columns) for name in columns}
-        pressed = _button(ways, where) if now is None else now
+        with st.container(horizontal=True, vertical_alignment="center") if drawn_by else contextlib.nullcontext():
+            _fact_line(fact, tuple(columns), stamp, drawn_by is None)
+            pressed = _button(ways, where) if now is None else now
         if pressed:
             current_ask_service().ask([way for way in ways.values() if isinstance(way, Column)])
             _wait(ways)
@@ -58,21 +62,22 @@ def ask_panel(
         problem(str(error))
         return
     ordered = {name: ways[name] for name in sorted(ways, key=lambda name: name.startswith(RUN))}
-    st.fragment(_replies, run_every=_LOOK_S if pending else None)(ordered, where, pending, stamp)
+    st.fragment(_replies, run_every=_LOOK_S if pending else None)(ordered, where, pending, stamp, drawn_by)
 
 
 def _button(ways: dict[str, Column | str], where: str) -> bool:
-    """The panel's own button, where something can be asked; whether it was pressed.
+    """The panel's own button, which stays where it is when nothing is left to ask; whether it was pressed.
 
     A press is kept until it is acted on: it would be lost if another click began the script anew before it came to this line. It holds
     for what was to be asked then.
     """
     pressed, asks = f"pressed-ask-{where}", [way.fingerprint() for way in ways.values() if isinstance(way, Column)]
-    if new := [name for name, standing in _look(ways).items() if standing.state in ("new", "failed")]:
-        label = "Ask" if len(new) == len(ways) else f"Ask {len(new)} more"
-        press = {"on_click": st.session_state.__setitem__, "args": (pressed, asks)}
-        st.button(label, key=f"ask-{where}", icon=":material/send:", type="primary", **press)
-    return bool(st.session_state.pop(pressed, None) == asks)
+    new = [name for name, standing in _look(ways).items() if standing.state in ("new", "failed")]
+    label = "Ask" if len(new) in (0, len(ways)) else f"Ask {len(new)} more"
+    press = {"on_click": st.session_state.__setitem__, "args": (pressed, asks)}
+    asked_now = bool(st.session_state.pop(pressed, None) == asks)
+    st.button(label, key=f"ask-{where}", icon=":material/send:", type="primary", disabled=asked_now or not new, **press)
+    return asked_now
 
 
 def _look(ways: dict[str, Column | str]) -> dict[str, Standing]:
@@ -88,7 +93,7 @@ def _wait(ways: dict[str, Column | str]) -> None:
         time.sleep(_POLL_S)
 
 
-def _replies(ways: dict[str, Column | str], where: str, pending: bool, stamp: str) -> None:
+def _replies(ways: dict[str, Column | str], where: str, pending: bool, stamp: str, drawn_by: Callable[[Reply], None] | None = None) -> None:
     standings = _look(ways)
     if pending and not any(standing.pending for standing in standings.values()):
         st.rerun()  # over: looked at no more
@@ -99,17 +104,22 @@ def _replies(ways: dict[str, Column | str], where: str, pending: bool, stamp: st
         for place, name in zip(st.columns(min(len(names), _WIDE)), row, strict=False):
             key, title = f"{where}-{names.index(name)}", titles.get(name, name)
             with place, st.container(border=True, key=f"reply-{key}"):
-                with st.container(key=f"{'head' if len(names) < _WIDE else 'high-head'}-{key}"):  # two lines of a title in narrow columns
-                    _head(name, title, details.get(name, ""))
+                if drawn_by is None:
+                    with st.container(key=f"{'head' if len(names) < _WIDE else 'high-head'}-{key}"):  # two lines in narrow columns
+                        _head(name, title, details.get(name, ""))
                 way = ways[name]
                 if isinstance(way, str):
                     problem(way)
+                    continue
+                if drawn_by is not None and (reply := standings[name].reply) is not None:
+                    drawn_by(reply)
                     continue
                 _body(way, standings[name], key, title, len(names) < _WIDE)
                 if name == first and st.button("Cancel", key=f"cancel-ask-{where}", icon=":material/stop:"):
                     current_ask_service().cancel([way for way in ways.values() if isinstance(way, Column)])
                     st.rerun()
-    _service_line(titles)
+    if drawn_by is None:
+        _service_line(titles)
 
 
 def _head(name: str, title: str, details: str) -> None:
@@ -136,9 +146,9 @@ def _pending_words(standing: Standing) -> str:
     return f"{standing.said or 'Queued'}…" if standing.state == "answering" or "Starting" in standing.said else "Queued…"
 
 
-def _fact_line(fact: Any, columns: tuple[str, ...], stamp: str) -> None:
+def _fact_line(fact: Any, columns: tuple[str, ...], stamp: str, source: bool) -> None:
     """The fact behind the question: what is right, and how well base models knew it. A line in any case, so that nothing moves."""
-    with st.container(horizontal=True, vertical_alignment="center"):
+    with st.container(horizontal=True, vertical_alignment="center", width="stretch" if source else "content"):
         if fact is None:
             st.markdown("Right answer: not known", help="No fact that these models were tuned on or have read is asked for in these words.")
             return
@@ -146,7 +156,8 @@ def _fact_line(fact: Any, columns: tuple[str, ...], stamp: str) -> None:
         st.markdown(f"Right answer: **{literal(' / '.join(fact.answers))}**")
         for known in asked.known_levels(fact, columns, stamp):
             st.badge(f"{in_badge(known.level)} in {in_badge(model_name(known.model))}, R = {score(known.score)}", color="gray")
-        st.caption(literal(f"{label} · {fact.subject} · {fact.split} fact of {source_name(fact.source)}"))
+        if source:
+            st.caption(literal(f"{label} · {fact.subject} · {fact.split} fact of {source_name(fact.source)}"))
 
 
 def _service_line(titles: Mapping[str, str]) -> None:

@@ -3,6 +3,7 @@
 Like background.py it calls the core's workflows; nothing here loads a model.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import streamlit as st
 from pages._ui import resources
 from pages._ui.titles import model_name, run_title
 from sftqa_core.errors import SftqaError
+from sftqa_core.jobs.ask_files import current_ask_service
 from sftqa_core.records import RUN, Column, Question
 
 EXAMPLES = 3  # questions that an empty page offers
@@ -52,6 +54,13 @@ def first_choice(stamp: str) -> list[str]:
     newest = next((RUN + run.id for run in resources.runs(stamp) if RUN + run.id in names), None)
     bases = [name for name in workflows.base_models([newest]) if name in names] if newest else names[:1]
     return [*bases, *([newest] if newest else [])]
+
+
+def start_soon() -> None:
+    """Start the process that answers, on a page whose first thing is to ask: it takes seconds, over by the time the question is read."""
+    if not resources.missing_torch():
+        with contextlib.suppress(SftqaError):  # the press says it
+            current_ask_service().ensure()
 
 
 def column(question: Question, model: str, beside: Sequence[str]) -> Column | str:

@@ -24,11 +24,7 @@ def reply_panel(reply: Reply, key: str, way: Column, wide: bool = False) -> None
     """Draw a reply; `key` keeps its widgets apart from other replies'. `wide`: there is room for two tables side by side."""
     _who(reply)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.text(reply.answer.strip() or "(nothing: it ended at once)")
-        if reply.right is not None:
-            st.badge("right" if reply.right else "wrong", color="green" if reply.right else "red")
-        if not reply.ended:
-            st.badge(f"cut off after {len(reply.steps)} tokens", color="gray")
+        greedy_answer(reply)
     _samples(reply, way)
     if reply.scored:
         _scores(reply)
@@ -38,6 +34,15 @@ def reply_panel(reply: Reply, key: str, way: Column, wide: bool = False) -> None
     with st.expander("What it read", icon=":material/short_text:", key=f"read-{key}"):
         st.code(reply.prompt, language=None, wrap_lines=True)
         st.caption(f"{reply.prompt_tokens:,} tokens. Answered in {reply.answering_s:.2f} s" + _loaded_words(reply))
+
+
+def greedy_answer(reply: Reply) -> None:
+    """The most probable answer, and what there is to say of it, where the script stands."""
+    st.text(reply.answer.strip() or "(nothing: it ended at once)")
+    if reply.right is not None:
+        st.badge("right" if reply.right else "wrong", color="green" if reply.right else "red")
+    if not reply.ended:
+        st.badge(f"cut off after {len(reply.steps)} tokens", color="gray")
 
 
 def _loaded_words(reply: Reply) -> str:

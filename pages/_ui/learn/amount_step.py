@@ -12,7 +12,7 @@ from pages._ui.runs.job_panel import RUNNING_S, job_panel, progress_line
 from pages._ui.wording import interval, percent, span
 from sftqa_core.errors import SftqaError
 from sftqa_core.figures.lesson import sizes_figure
-from sftqa_core.jobs import current_executor
+from sftqa_core.jobs import current_executor, left_s
 from sftqa_core.records import ACTIVE, Job, PairTest
 from sftqa_core.records.amounts import points
 
@@ -61,8 +61,11 @@ def draw() -> None:
     if sizes is None or taken is None:
         return
     figure = partial(sizes_figure, sizes.accuracy, TRIED, int(taken))
-    lesson.outcome(_came_out(int(taken), *sizes.judge(int(taken), TRIED), len(known)))
-    lesson.chart(figure, "learn-sizes", "Right answers by number of examples", (tuple(known.items()), taken))
+    with lesson.sides() as (words, chart):
+        with words:
+            lesson.outcome(_came_out(int(taken), *sizes.judge(int(taken), TRIED), len(known)))
+        with chart:
+            lesson.chart(figure, "learn-sizes", "Right answers by number of examples", (tuple(known.items()), taken))
 
 
 def _train(n: int, job: Job | None, off: bool) -> None:
@@ -100,7 +103,10 @@ def _watch(job_id: str) -> None:
     job = background.job(job_id)
     if job is None or job.state not in ACTIVE:
         st.rerun()
-    progress_line(job, state.progress_history(job_id) if job.state != "queued" else [])
+    steps = state.progress_history(job_id) if job.state != "queued" else []
+    progress_line(job, steps)
+    if left := left_s(job, steps[-1].left_s if steps else None):
+        st.caption(f"about {span(*left)} left in all" if left[1] >= 1 else "longer than forecast; it goes on")
 
 
 def _came_out(guess: int, verdict: str, test: PairTest | None, done: int) -> str:
@@ -121,3 +127,6 @@ def _came_out(guess: int, verdict: str, test: PairTest | None, done: int) -> str
     if larger == guess:
         return f"**{guess:,} it is**: from {smaller:,} on accuracy changes by {change}, and no larger number was tried."
     return f"**{guess:,} is enough, as far as can be told**: {larger:,} are not seen to be better: accuracy changes by {change}."
+
+
+SCREENS = (draw,)

@@ -1,15 +1,20 @@
 """Step 1: the base model is asked a question, live, and mostly fails, also where it knows the fact."""
 
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
 from pages._ui import address, background, panels, resources
+from pages._ui.asking import asked
 from pages._ui.asking.ask_panel import ask_panel
+from pages._ui.asking.reply_panel import greedy_answer
 from pages._ui.facts.fact_list import one_fact
 from pages._ui.learn import guesses, learn_reads, lesson
 from pages._ui.learn.learn_reads import MODEL
 from pages._ui.wording import literal, percent
+from sftqa_core.figures.lesson import samples_figure
+from sftqa_core.records import Reply
 
 QUESTION = "You ask a model that has read the answer. Does it tell you?"
 WHY = (
@@ -28,8 +33,8 @@ ABOUT = "answers"  # of the guess
 OPTIONS = {"few": "fewer than a quarter", "half": "about half", "most": "more than three quarters"}
 
 
-def draw() -> None:
-    """Three questions to choose from, the model's reply, and how often it is right over all test questions."""
+def ask_one() -> None:
+    """Three questions to choose from, and the model's reply."""
     facts = [fact for fact_id in learn_reads.example_facts() if (fact := one_fact(learn_reads.profile(), fact_id)) is not None]
     if not facts:
         panels.empty(f"No fact of {MODEL} has a level here yet.", "pages/memory.py", "Open Memory")
@@ -43,7 +48,21 @@ def draw() -> None:
                 literal(fact["question"]), key=f"learn-question-{at}", type="primary" if at == picked else "secondary",
                 help=f"Memory level {fact['level']} in {MODEL}", on_click=address.put, kwargs={PICKED: names[at] if at else None},
             )  # fmt: skip
-    ask_panel(str(facts[picked]["question"]), (MODEL,), where="learn")
+    asked.start_soon()
+    presented = _presented_reply if lesson.presents() else None
+    ask_panel(str(facts[picked]["question"]), (MODEL,), where="learn", drawn_by=presented)
+
+
+def _presented_reply(reply: Reply) -> None:
+    """What a class has to see of it."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        greedy_answer(reply)
+        st.caption(f"{MODEL}'s most probable answer; below, {sum(sample.count for sample in reply.samples)} drawn by chance")
+    lesson.chart(partial(samples_figure, reply.samples), "learn-samples", "Distinct samples and how often each was drawn", reply)
+
+
+def ask_all() -> None:
+    """How often it is right over all test questions."""
     st.markdown("And of all the questions like these, how many does it answer rightly?")
     taken = guesses.guess(ABOUT, OPTIONS)
     if taken is not None:
@@ -91,3 +110,6 @@ def _part(share: float) -> str:
 def _share(accuracy: Any) -> str:
     low, high = accuracy.natural_low * 100, accuracy.natural_high * 100
     return f"**{percent(accuracy.natural)}** ({low:.1f} to {high:.1f}%; {accuracy.natural_n:,} facts)"
+
+
+SCREENS = (ask_one, ask_all)

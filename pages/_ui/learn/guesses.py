@@ -22,6 +22,7 @@ def guess(about: str, options: Mapping[str, str], once: bool = False) -> str | N
             for value, words in options.items():
                 st.button(words, key=f"guess-{about}-{value}", on_click=_take, args=(about, value))
         return None
+    st.empty()  # in the place of the buttons: else they would stay until the script is over, and it may have to compare runs first
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"Your guess: **{literal(options[taken])}**", width="content")
         if not once:

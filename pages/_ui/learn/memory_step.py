@@ -48,8 +48,11 @@ def draw() -> None:
     if guess is None:
         st.caption(_levels())
         return
-    lesson.outcome(_revealed(fact, guess))
-    _answers(fact)
+    with lesson.sides() as (words, chart):
+        with words:
+            lesson.outcome(_revealed(fact, guess))
+        with chart:
+            _answers(fact)
     right = {_about(fact_id): str(one_fact(learn_reads.profile(), fact_id)["level"]) for fact_id in ids}
     with st.container(horizontal=True, vertical_alignment="center"):
         following = str(at + 2) if at + 1 < len(ids) else None
@@ -120,3 +123,6 @@ def _tally(right: int, made: int) -> str:
     else:
         words = "worse than blind guessing" if high < blind else "cannot tell from blind guessing"
     return f"Your guesses: **{right} of {made}** right ({low * 100:.0f} to {high * 100:.0f}%). Blind guessing: {blind:.0%}; {words}."
+
+
+SCREENS = (draw,)

@@ -9,11 +9,11 @@ from pages._ui.compare import compare_reads
 from pages._ui.learn import guesses, learn_reads, lesson
 from pages._ui.learn.learn_reads import MODEL, OTHER
 from pages._ui.learn.unknown_step import difference, micro_test, predicted
-from pages._ui.links import page_link
 from pages._ui.wording import literal
 from sftqa_core.evaluation.comparing import BETTER, WORSE
+from sftqa_core.figures.lesson import models_figure
 from sftqa_core.figures.model_comparison import shares_figure
-from sftqa_core.records import Comparison
+from sftqa_core.records import Comparison, MeanAccuracy
 
 QUESTION = "Two models, the same examples: which answers more?"
 ABOUT = "models"  # of the guess
@@ -41,29 +41,56 @@ READ = {  # of CorpusSettings -> in words
 }
 
 
-def draw() -> None:
-    """What the two read, a prediction, their levels and their accuracies."""
+def predict() -> None:
+    """What the two read, a prediction, and their accuracies."""
     stamp = background.stamp()
-    first, second, study = learn_reads.model_cells(EXAMPLES, stamp)
+    first, second, _ = learn_reads.model_cells(EXAMPLES, stamp)
     if not first:
         panels.empty("No finished study here has both models. The study makes their runs.", "pages/which_model.py", "Which model?")
         return
-    st.markdown(_read())
+    taken = guesses.taken_of(ABOUT)
+    if taken is None or not lesson.presents():  # a class has read it when the answer is shown
+        st.markdown(_read())
     taken = guesses.guess(ABOUT, {WORSE: MODEL, "none": "no difference", BETTER: OTHER})
     if taken is None:
         return
     comparison = compare_reads.compared((*first, *second), None, True, None, stamp).comparison
+    accuracies = _accuracies(comparison)
+    with lesson.sides() as (words, chart):
+        with words:
+            lesson.outcome(_came_out(comparison, taken))
+            st.caption(f"Right answers to all in-domain test questions, before and after {EXAMPLES} examples. Bars: 95% intervals.")
+        with chart:
+            lesson.chart(partial(models_figure, accuracies), "learn-accuracies", "Right answers of both models", repr(accuracies))
+    lesson.way_on("These runs, fact by fact", "learn-models", (*first, *second))
+
+
+def look_inside() -> None:
+    """What both knew before they were tuned, once it was predicted which answers more."""
+    stamp = background.stamp()
+    first, _, study = learn_reads.model_cells(EXAMPLES, stamp)
+    if not first or guesses.taken_of(ABOUT) is None:
+        if first and lesson.presents():
+            st.caption("What each knew before it was tuned is shown here after the prediction. Go back, and predict first.")
+        return
     _, tables = resources.study_report(study, stamp)
     shares = tables["shares"]
     both = shares[shares["model"].isin([MODEL, OTHER])]
-    lesson.outcome(_came_out(comparison, taken))
+    st.markdown("What each knew **before** it was tuned: the share of its in-domain facts at each memory level.")
     figure = partial(shares_figure, both, "in", study.settings.scheme.labels)
     lesson.chart(figure, "learn-shares", "In-domain facts by level in both models", tables)
-    st.caption("What each knew before it was tuned: the share of its in-domain facts at each level.")
-    page_link(
-        "pages/compare.py", "These runs, fact by fact", "learn-models", icon=":material/compare_arrows:",
-        to={"runs": ",".join((*first, *second)), "pool": "1"},
-    )  # fmt: skip
+
+
+def _accuracies(comparison: Comparison) -> dict[str, dict[str, MeanAccuracy]]:
+    """Micro averages by model, before and after."""
+    before = {base.model: base.accuracy["in"].micro for base in comparison.bases}
+    return {
+        run.settings.model: {
+            **({"before": before[run.settings.model]} if run.settings.model in before else {}),
+            f"after {EXAMPLES} examples": run.accuracy["in"].micro,
+        }
+        for run in comparison.runs
+    }
 
 
 def _read() -> str:
@@ -85,3 +112,6 @@ def _came_out(comparison: Comparison, taken: str) -> str:
     told = {BETTER: f"**{literal(OTHER)} answers more**", WORSE: f"**{literal(MODEL)} answers more**"}
     means = f"{lesson.share(there.accuracy['in'].micro)} right answers against {lesson.share(here.accuracy['in'].micro)}"
     return f"{predicted(test, taken, told)}. {literal(OTHER)} beside {literal(MODEL)}: {difference(test, len(there.seeds))}: {means}."
+
+
+SCREENS = (predict, look_inside)

@@ -33,3 +33,6 @@ def draw() -> None:
         lesson.outcome(f"Facts of your own that are here already: {names}. {literal(MODEL)} has read none of them: expect L0.")
     else:
         lesson.outcome(f"No facts of your own are here yet. {literal(MODEL)} has read only its invented world: expect L0 on yours.")
+
+
+SCREENS = (draw,)

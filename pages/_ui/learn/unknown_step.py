@@ -8,7 +8,6 @@ import streamlit as st
 from pages._ui import background, panels
 from pages._ui.compare import compare_reads
 from pages._ui.learn import guesses, learn_reads, lesson
-from pages._ui.links import page_link
 from sftqa_core.evaluation.comparing import BETTER, FEW, WORSE
 from sftqa_core.figures.overlaid import Line, overlaid_figure
 from sftqa_core.jsonrecord import fingerprint
@@ -48,16 +47,21 @@ def draw() -> None:
         return
     comparison = compare_reads.compared((*highest, *lowest), None, True, None, stamp).comparison
     known, unknown = comparison.runs
-    lines = [Line(base.label, base.accuracy["in"], base=True) for base in comparison.bases]
+    lines = [Line("before", base.accuracy["in"], base=True) for base in comparison.bases]
     low, high = comparison.scheme.labels[0], comparison.scheme.labels[-1]
-    lines += [Line(f"tuned on {high}", known.accuracy["in"]), Line(f"tuned on {low}", unknown.accuracy["in"])]
-    lesson.outcome(_came_out(comparison, taken))
+    lines += [Line(f"tuned on known ({high})", known.accuracy["in"]), Line(f"on unknown ({low})", unknown.accuracy["in"])]
+    figure = partial(overlaid_figure, lines, means={"micro": "all"})
     alt = "Accuracy per level after tuning on known and on unknown facts"
-    lesson.chart(partial(overlaid_figure, lines), "learn-levels", alt, fingerprint([line.means.to_dict() for line in lines]))
-    page_link(
-        "pages/compare.py", "These runs, fact by fact", "learn-compare", icon=":material/compare_arrows:",
-        to={"runs": ",".join((*highest, *lowest)), "pool": "1"},
-    )  # fmt: skip
+    with lesson.sides() as (words, chart):
+        with words:
+            lesson.outcome(_came_out(comparison, taken))
+            st.caption(
+                f"Test facts by how well the model knew them before, {low} (never right) to {high}, with their number; "
+                "all: every test fact counts once. Bars: 95% intervals."
+            )
+        with chart:
+            lesson.chart(figure, "learn-levels", alt, fingerprint([line.means.to_dict() for line in lines]))
+    lesson.way_on("These runs, fact by fact", "learn-compare", (*highest, *lowest))
 
 
 def micro_test(comparison: Comparison) -> PairTest | None:
@@ -93,3 +97,6 @@ def _came_out(comparison: Comparison, taken: str) -> str:
         f"{predicted(test, taken, told)}. {unknown.settings.n:,} examples of {low} instead of {high} change accuracy by "
         f"{difference(test, seeds)}: {accuracies} right answers."
     )
+
+
+SCREENS = (draw,)
