@@ -189,7 +189,7 @@ CLICKS = (
     Click("Memory", "search", typed("Search", "stavor", "12", "", "karen", "zuzu"), "fact"),
     Click("Memory", "fact row", row(), "fact"),
     Click("Results", "run", option("Run"), "page"),
-    Click("Results", "part", side_by_side("contested only", "uncontested only", "all test facts"), "page"),
+    Click("Results", "part", side_by_side("contested", "uncontested", "all test facts"), "page"),
     Click("Results", "changed filter", added("Level", "L0", "L2", "L4"), "filter"),
     Click("Results", "search", typed("Search", "a", "port", "", "n", "ka"), "table"),
     Click("Compare", "show", side_by_side("all facts", "disagreements"), "table"),

@@ -33,7 +33,7 @@ with panels.errors_shown():
     summary, settings = run.summary, run.settings
     predictions, facts, curve = resources.run_tables(run.id)
 
-with st.container(horizontal=True, vertical_alignment="center"):
+with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
     part = result_panels.parts_picker(facts)
     with st.container(key="compare-with", width="content"):
         st.page_link("pages/compare.py", label="Compare with…", icon=":material/compare_arrows:", query_params={"runs": run.id})

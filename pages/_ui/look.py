@@ -55,7 +55,7 @@ _RESERVED = """
 .stElementContainer[class*="st-key-ask-"]:has([data-testid="stSkeleton"]) { min-height: 68px; }
 .stElementContainer.st-key-ask-q.st-key-ask-q:not(.e):has([data-testid="stSkeleton"]) { min-height: 96px; }
 .stElementContainer.st-key-pick-what.st-key-pick-what:not(.e):has([data-testid="stSkeleton"]) { min-height: 40px; min-width: 157px; }
-.stElementContainer.st-key-pick-part.st-key-pick-part:not(.e):has([data-testid="stSkeleton"]) { min-height: 40px; min-width: 356px; }
+.stElementContainer.st-key-pick-part.st-key-pick-part:not(.e):has([data-testid="stSkeleton"]) { min-height: 40px; min-width: 300px; }
 .stElementContainer.st-key-pick-by.st-key-pick-by:not(.e):has([data-testid="stSkeleton"]) { min-height: 40px; min-width: 286px; }
 [class*="st-key-twin-"] .stElementContainer:has([data-testid="stSkeleton"]) { min-height: 32px; min-width: 178px; }
 [class*="st-key-compare-with"] .stElementContainer:has([data-testid="stSkeleton"]) { min-height: 32px; min-width: 135px; }
@@ -78,8 +78,8 @@ _JOB_FIRST = """
 }
 """
 # A lesson shown to a class: large type, which everything follows that is measured in it, and nothing but one screen of the step. It is as
-# high as the window, so that a chart fills what words leave; the bar with the ways stands still below it. A chart's words are in pixels: it
-# is drawn smaller, and as a whole made larger.
+# high as the window, so that a chart fills what words leave; the bar with the ways stands still below it. A chart's words are
+# smaller than others: it is drawn smaller, and as a whole made larger.
 _PRESENTING = """
 html:has(.st-key-presenting) { font-size: clamp(18px, 1.6vw, 34px) !important; }
 .stApp:has(.st-key-presenting) [data-testid="stHeader"], .stApp:has(.st-key-presenting) [data-testid="stSidebar"],
@@ -94,18 +94,15 @@ html:has(.st-key-presenting) { font-size: clamp(18px, 1.6vw, 34px) !important; }
 .stApp .st-key-presenting [class*="st-key-learn-n-"] { padding: 0.6rem 0.8rem; gap: 0.4rem; }
 [data-testid="stLayoutWrapper"]:has(> .st-key-presented-sides), .st-key-presented-sides > [data-testid="stLayoutWrapper"],
 [data-testid="stLayoutWrapper"]:has(> [class*="st-key-presented-chart-"]) { flex: 1 1 auto !important; }
-.st-key-presenting { --times: 1.3; }
-@media (min-width: 1500px) { .st-key-presenting { --times: 1.6; } }
-@media (min-width: 1800px) { .st-key-presenting { --times: 1.9; } }
-@media (min-width: 2200px) { .st-key-presenting { --times: 2.3; } }
 [class*="st-key-presented-chart-"] { position: relative; min-height: 11rem; overflow: hidden; }
 .st-key-presented-chart-learn-samples { height: 14rem; }
 [class*="st-key-presented-chart-"] > .stElementContainer {
   position: absolute; inset: 0 auto auto 0;
-  width: calc(100% / var(--times)) !important; height: calc(100% / var(--times)) !important;
+  width: calc(100% / 1.3) !important; height: calc(100% / 1.3) !important;
 }
-[class*="st-key-presented-chart-"] .js-plotly-plot { transform: scale(var(--times)); transform-origin: 0 0; }
+[class*="st-key-presented-chart-"] .js-plotly-plot { transform: scale(1.3); transform-origin: 0 0; }
 [class*="st-key-presented-chart-"] [data-testid="stElementToolbar"] { display: none; }
+.st-key-presented-chart-learn-shares .textpoint text { font-size: 0.65rem !important; }
 """
 STYLE = "".join((_WIDE, _RESERVED, _EVEN, _FILLED, _OFF, _CODE, _TOOLS, _JOB_FIRST, _HEADS, _PRESENTING)).replace("\n", " ")
 # A narrow window's menu stays open after a choice: Streamlit closes it on phones only, which it tells by the browser's name. A press

@@ -1,9 +1,10 @@
-"""The lesson's chart: a place for each number of examples, results as they come, the guess beside them."""
+"""The lesson's charts: samples with their texts, a place for each number of examples beside the guess, models before and after."""
 
 from __future__ import annotations
 
-from sftqa_core.figures.lesson import sizes_figure
-from sftqa_core.records import MeanAccuracy
+from sftqa_core.figures import style
+from sftqa_core.figures.lesson import models_figure, samples_figure, sizes_figure
+from sftqa_core.records import MeanAccuracy, Sampled
 
 TRIED = (0, 10, 60, 240)
 
@@ -44,3 +45,31 @@ def test_nothing_known_is_an_empty_chart():
     figure = sizes_figure({}, TRIED, 60)
     assert len(figure.data[0].x) == 0
     assert len(figure.layout.xaxis.tickvals) == 4
+
+
+def test_samples_are_bars_with_their_texts():
+    """As they come; a right one has its own colour and a tick; markup of a model is text; a long text is cut, an empty one is named."""
+    figure = samples_figure([Sampled("Lora <b>", 5, True), Sampled("x" * 80, 2, False), Sampled(" ", 1, None)])
+    (bars,) = figure.data
+    assert list(bars.x) == [5, 2, 1]
+    assert list(bars.text) == ["Lora &lt;b&gt; ✓", "x" * 59 + "…", "(nothing)"]
+    assert list(bars.marker.color) == ["#1d9a9c", style.GREY, style.GREY]
+    assert list(figure.layout.yaxis.ticktext) == ["5", "2", "1"]
+
+
+def test_no_samples_are_an_empty_chart():
+    """No bar."""
+    assert len(samples_figure([]).data[0].x) == 0
+
+
+def test_models_stand_below_each_other_before_and_after():
+    """The values beside their points, with their intervals; a stage that a model lacks has no point; few facts are hollow."""
+    figure = models_figure({"A": {"before": mean(0.1), "after": mean(0.4)}, "B": {"after": mean(0.3, 12)}})
+    before, after = figure.data
+    assert (list(before.x), list(before.y), list(before.text)) == ([0.1], [0], ["<b>10.0%</b>"])
+    assert (list(after.x), list(after.y), list(after.text)) == ([0.4, 0.3], [0, 1], ["<b>40.0%</b>", "<b>30.0%</b>"])
+    assert [round(up, 3) for up in after.error_x.array] == [0.03, 0.03]
+    assert list(after.marker.symbol) == ["circle", "circle-open"]
+    assert "1,520 test facts" in before.hovertext[0]
+    assert list(figure.layout.yaxis.ticktext) == ["A", "B"]
+    assert figure.layout.xaxis.range[1] == 1.3 * 0.43

@@ -61,3 +61,11 @@ def test_several_base_models_have_signs_of_their_own():
     first, second = (points(figure)[name] for name in ("base 1", "base 2"))
     assert (first.marker.color, second.marker.color) == (style.GREY, style.GREY)
     assert (first.marker.symbol[0], second.marker.symbol[0]) == ("square", "cross")
+
+
+def test_means_are_those_that_are_asked_for_by_the_names_that_they_are_given():
+    """The micro average alone, as "all": one place behind the levels."""
+    figure = overlaid_figure([Line("A", means([0.3, 0.4]))], means={"micro": "all"})
+    assert list(points(figure)["A"].y) == [0.3, 0.4, 0.5]
+    assert list(figure.layout.xaxis.ticktext)[2:] == ["<b>all</b><br>"]
+    assert 1 < figure.layout.shapes[0].x0 < points(figure)["A"].x[2]

@@ -350,5 +350,6 @@ def test_the_fake_stands_in():
     fake.settle(one, Standing("done", reply=said("a")))
     fake.ask([one])
     assert len(fake.asked) == 1
+    assert [fake.ensure(), fake.ensure(), fake.state().alive] == [True, False, True]
     with suppress(SettingsError):
         Standing("asleep")

@@ -1,4 +1,4 @@
-"""The lesson in a browser: presented by keys, by a remote and by Space; a class of twenty on one server."""
+"""The lesson in a browser: presented by keys, by a remote and by Space, on a beamer; a class of twenty on one server."""
 
 import re
 
@@ -8,6 +8,9 @@ from tests.browser.serving import RUN_MS, settled, sound
 
 pytestmark = pytest.mark.journey
 CLASS = 20
+BEAMER = {"width": 1280, "height": 720}
+SCROLLED = "document.querySelector('[data-testid=stMain]').scrollTop"
+LEFT = "(main => main.scrollHeight - main.clientHeight)(document.querySelector('[data-testid=stMain]'))"  # pixels below the window
 
 
 @pytest.mark.smoke
@@ -52,13 +55,90 @@ def test_space_presses_what_has_the_focus(shipped, visit):
     assert "step=4" in page.url
 
 
-def test_a_class_trains_once(started, visit):
-    """Twenty tabs on one server press the same button: one job, and its result in all of them."""
+@pytest.mark.parametrize("guess", [None, ("about half", "L1", "60 examples", "no difference", "no difference")], ids=["asked", "guessed"])
+def test_what_is_presented_fits_a_beamer(shipped, visit, guess):
+    """Each screen of each step on 1280 x 720, before the guess and after it: nothing lies below the window, nothing is wider."""
+    page = visit(f"{shipped}/learn?present=1")
+    page.set_viewport_size(BEAMER)
+    taken, walked = list(guess or ()), []
+    while True:
+        buttons = page.locator("[class*=st-key-guess-] button")
+        if taken and buttons.count():
+            page.get_by_role("button", name=taken.pop(0), exact=True).click()
+            settled(page)
+        if page.locator("[class*=presented-chart-]").count():
+            page.locator(".js-plotly-plot").first.wait_for()
+            settled(page)
+        walked.append(page.url.partition("?")[2])
+        assert page.evaluate(LEFT) == 0, page.url
+        sound(page)
+        if page.get_by_role("button", name="Next").is_disabled():
+            break
+        page.keyboard.press("ArrowRight")
+        settled(page)
+    assert len(walked) == len(set(walked)) == 8
+    assert not taken
+
+
+def test_a_remote_scrolls_before_it_turns_the_page(shipped, visit):
+    """In a window that is too low for the screen: down to its end and then on, up to its beginning and then back; a new page begins at its
+    top."""
+    from playwright.sync_api import expect
+
+    page = visit(f"{shipped}/learn?step=3&present=1")
+    page.set_viewport_size({"width": 1280, "height": 300})
+    for forth in ("PageDown", " "):
+        pressed = 0
+        while "step=3" in page.url:
+            before = page.evaluate(SCROLLED)
+            at_end = page.evaluate(LEFT) - before <= 4
+            page.keyboard.press(forth)
+            settled(page)
+            pressed += 1
+            assert at_end or ("step=3" in page.url and page.evaluate(SCROLLED) > before)
+        assert pressed > 1
+        assert page.evaluate(SCROLLED) == 0
+        page.keyboard.press("ArrowLeft")
+        expect(page).to_have_url(re.compile(r"step=3\b"))
+        settled(page)
+    page.keyboard.press("PageDown")
+    assert page.evaluate(SCROLLED) > 0
+    page.keyboard.press("PageUp")
+    assert page.evaluate(SCROLLED) == 0
+    assert "step=3" in page.url
+    page.keyboard.press("PageUp")
+    expect(page).to_have_url(re.compile(r"step=2\b"))
+
+
+def test_escape_closes_what_is_open_before_it_leaves(shipped, visit):
+    """The method stands over the screen; a second Escape leaves presenter mode."""
+    from playwright.sync_api import expect
+
+    page = visit(f"{shipped}/learn?step=2&present=1")
+    page.get_by_role("button", name="Why?").click()
+    box = page.get_by_test_id("stPopoverBody")
+    expect(box.get_by_text("memory score R")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(box).to_have_count(0)
+    settled(page)
+    assert "present=1" in page.url
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("heading", name="Learn", exact=True)).to_be_visible()
+
+
+def test_a_class_asks_and_trains_once(started, visit):
+    """Twenty visitors on one server, each with a browser of their own, ask the same question: one answer, which all see. They press the
+    same button: one job, and its result in all of them."""
     from playwright.sync_api import expect
 
     with started("class") as address:
-        first = visit(f"{address}/learn?step=3")
-        tabs = [first, *(visit(f"{address}/learn?step=3", beside=first) for _ in range(CLASS - 1))]
+        tabs = [visit(f"{address}/learn") for _ in range(CLASS)]
+        for tab in tabs:
+            tab.get_by_role("button", name="Ask", exact=True).evaluate("button => button.click()")
+        for tab in tabs:
+            expect(tab.get_by_text("10 samples")).to_be_visible()
+        for tab in tabs:
+            tab.get_by_role("radio", name="3 · Train").click()
         for tab in tabs:
             tab.get_by_role("button", name="60 examples").click()
         for tab in tabs:

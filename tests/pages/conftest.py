@@ -17,6 +17,8 @@ from streamlit.util import calc_hash
 import pages._ui  # noqa: F401 - else the first page of a process starts over, without its address
 import sftqa_core
 from sftqa_core.jobs import use_executor
+from sftqa_core.jobs.ask_files import use_ask_service
+from sftqa_core.jobs.ask_service import FakeAskService
 from sftqa_core.jobs.executor import FakeExecutor
 from sftqa_core.records import STUDIES
 from sftqa_core.workspace import Workspace
@@ -105,6 +107,13 @@ def page(request: pytest.FixtureRequest, jobs: FakeExecutor, workspace: Workspac
     yield open_page
     if made():
         forget()
+
+
+@pytest.fixture(autouse=True)
+def _no_asker() -> Iterator[None]:
+    """Pages start no process that answers questions."""
+    with use_ask_service(FakeAskService()):
+        yield
 
 
 @pytest.fixture(autouse=True)

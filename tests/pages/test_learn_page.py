@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from threading import Barrier
 
 import pytest
@@ -13,9 +15,13 @@ from pages._ui.learn import amount_step, asking_step, learn_reads, memory_step, 
 from sftqa_core import workflows
 from sftqa_core.jobs import use_executor
 from sftqa_core.jobs.ask_files import use_ask_service
-from sftqa_core.jobs.ask_service import FakeAskService
+from sftqa_core.jobs.ask_service import FakeAskService, ServiceState, Standing
 from sftqa_core.jobs.local import LocalExecutor
+from sftqa_core.jobs.queue import new_job
+from sftqa_core.progress import Progress
 from sftqa_core.records import PAPER, TrainSettings
+from sftqa_core.records.asking import Warm
+from tests.pages.ask_standin import reply
 from tests.pages.conftest import words
 
 CLASS = 20  # visitors
@@ -29,6 +35,10 @@ def press(app: AppTest, key: str) -> AppTest:
     app.button(key=key).click().run()
     assert not app.exception, app.exception
     return app
+
+
+def figures(app: AppTest) -> list[dict]:
+    return [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
 
 
 def keys(app: AppTest) -> list[str]:
@@ -66,13 +76,39 @@ def test_presenter_mode_shows_nothing_but_the_step_and_has_keys(page):
     app = page("learn", step="2", present="1")
     assert [title.value for title in app.title] == ["How well does it know this fact?"]
     assert not app.segmented_control
-    assert [fold.label for fold in app.expander] == ["Why? The method"]
+    assert not app.expander
+    assert [box.proto.popover.label for box in app.get("popover")] == ["Why?"]
     shortcuts = {key: app.button(key=f"learn-{key}").proto.shortcut for key in ("back", "next", "leave")}
     assert shortcuts == {"back": "left", "next": "right", "leave": "escape"}
     press(app, "learn-leave")
     assert (app.title[0].value, app.query_params["step"]) == ("Learn", "2")
     assert "present" not in app.query_params
     assert app.button(key="learn-next").proto.shortcut == ""  # a key that turns the page would be one that scrolls it
+
+
+def test_presenter_mode_walks_from_screen_to_screen(page):
+    """The first step has two, each with one thing to do; leaving takes the screen out of the address, and shows both."""
+    app = page("learn", present="1")
+    assert "ask-learn" in keys(app)
+    assert not [key for key in keys(app) if key.startswith("guess-")]
+    assert "Step 1 of 6, screen 1 of 2" in plain(app)
+    press(app, "learn-next")
+    assert app.query_params["screen"] == "2"
+    assert "ask-learn" not in keys(app)
+    assert "guess-answers-few" in keys(app)
+    press(app, "learn-next")
+    assert (app.query_params["step"], "screen" in app.query_params) == ("2", False)
+    assert "Step 2 of 6" in plain(app)
+    press(app, "learn-back")
+    assert ("step" in app.query_params, app.query_params["screen"]) == (False, "2")
+    press(app, "learn-leave")
+    assert not app.query_params.keys() & {"screen", "present"}
+    assert {"ask-learn", "guess-answers-few"} <= set(keys(app))
+
+
+def test_a_screen_that_is_not_there_is_said(page):
+    """The first of the step is shown."""
+    assert "There is no screen '3' here; showing the first." in plain(page("learn", step="5", screen="3", present="1"))
 
 
 def test_each_step_has_its_method_and_a_teachers_note(page):
@@ -112,6 +148,37 @@ def test_the_first_step_asks_only_when_asked(page):
     assert "With 4 answered questions in front of each: **9.4%** (8.0 to 11.0%; 1,520 facts)." in plain(app)
     press(press(app, "again-answers"), "guess-answers-most")
     assert "Not what you guessed" in plain(app)
+
+
+def test_opening_the_first_step_starts_what_answers_and_asks_nothing(page):
+    """Once, for all visitors; other steps start nothing."""
+    with use_ask_service(FakeAskService()) as service:
+        page("learn", step="2")
+        assert not service.state().alive
+        page("learn")
+        assert service.state().alive
+        assert service.asked == []
+
+
+def test_a_presented_reply_is_the_answer_and_its_samples(page, monkeypatch):
+    """Nothing of weights, tokens and RAM; the button stays where it is, and nothing is left to ask."""
+    monkeypatch.setattr("pages._ui.asking.ask_panel._PATIENCE_S", 0.0)
+    with use_ask_service(FakeAskService()) as service:
+        app = press(page("learn", present="1"), "ask-learn")
+        (column,) = service.asked
+        service.settle(column, Standing("done", reply=reply(column)))
+        service.service = ServiceState(True, held=(Warm("atlas-llama", 9_400_000, "cpu"),), ram_bytes=500_000_000)
+        app.run()
+        assert app.button(key="ask-learn").disabled
+        shown = plain(app)
+        assert "atlas-llama's most probable answer" in shown
+        assert len(app.get("plotly_chart")) == 1
+        assert not app.dataframe
+        for noise in ("weights", "Loaded", "RAM", "Token by token", "test fact of"):
+            assert noise not in shown
+        press(app, "learn-leave")
+        assert "weights" in plain(app)
+        assert "Loaded: atlas-llama" in plain(app)
 
 
 @pytest.mark.parametrize(
@@ -257,6 +324,28 @@ def test_visitors_who_press_the_same_button_get_one_job(page, jobs):
     assert [len(visitor.get("progress")) for visitor in visitors] == [1, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("spent_s", "steps", "words"),
+    [
+        (0, [], "about 20 s to 2 min left in all"),
+        (30, [], "up to about 90 s left in all"),
+        (30, [Progress("answers: before", 5, 10, "facts", 1.0, 40.0)], "about 40 s to 90 s left in all"),
+        (30, [Progress("answers: after", 5, 10, "facts", 1.0, 7.0)], "about 7 s left in all"),
+        (200, [], "longer than forecast"),
+    ],
+)
+def test_what_is_left_of_a_run_is_corrected_as_it_runs(spent_s, steps, words):
+    """The forecast less what is spent, no less than its step reports; of the last step what that reports."""
+    started = datetime.now(UTC) - timedelta(seconds=spent_s)
+    job = replace(new_job("train", learn_reads.settings(10).to_dict(), (20.0, 120.0)), state="running", started=started.isoformat())
+    assert amount_step._left(job, steps) == words
+
+
+def test_a_run_without_a_forecast_says_nothing_of_what_is_left():
+    """An empty line."""
+    assert amount_step._left(new_job("train", {}), []) == ""
+
+
 def test_a_class_that_presses_at_the_same_moment_gets_one_job(workspace):
     """Twenty threads and the real queue, with no worker that would begin."""
 
@@ -307,7 +396,10 @@ def test_unknown_facts_are_predicted_then_shown(page):
         in text
     )
     assert "1,520 facts, 3 seeds): **32.2%**" in text
-    assert len(app.get("plotly_chart")) == 1
+    (chart,) = figures(app)
+    names = chart["layout"]["xaxis"]["ticktext"]
+    assert [name.split("<br>")[0] for name in names] == ["<b>L0</b>", "<b>L1</b>", "<b>L2</b>", "<b>L3</b>", "<b>L4</b>", "<b>all</b>"]
+    assert "all: every test fact counts once" in text
 
 
 def test_two_models_are_predicted_then_shown(page):
@@ -319,6 +411,21 @@ def test_two_models_are_predicted_then_shown(page):
     text = plain(app)
     assert "You predicted it: **atlas-llama answers more**. atlas-llama-sparse beside atlas-llama: -5.5 points (95% -8.0 to -3.1;" in text
     assert "**32.5%** (30.3 to 34.7%; 1,520 facts) right answers against **38.0%**" in text
+    answers, levels = figures(app)
+    assert {trace["name"]: trace["text"] for trace in answers["data"]} == {
+        "before": ["<b>11.1%</b>", "<b>10.3%</b>"], "after 60 examples": ["<b>38.0%</b>", "<b>32.5%</b>"]
+    }  # fmt: skip
+    assert {"L0", "L4"} <= {trace.get("name") for trace in levels["data"]}
+
+
+def test_what_two_models_knew_is_presented_after_the_prediction(page):
+    """A screen of its own; before it says what to do first."""
+    app = page("learn", step="5", screen="2", present="1")
+    assert "Go back, and predict first." in plain(app)
+    assert not app.get("plotly_chart")
+    press(press(press(app, "learn-back"), "guess-models-worse"), "learn-next")
+    assert len(app.get("plotly_chart")) == 1
+    assert "What each knew **before** it was tuned" in plain(app)
 
 
 @pytest.mark.parametrize(("step", "about"), [("4", "unknown"), ("5", "models")])

@@ -8,11 +8,12 @@ import streamlit as st
 from pages._ui import background, panels, resources, state
 from pages._ui.learn import guesses, learn_reads, lesson
 from pages._ui.learn.learn_reads import TRIED
-from pages._ui.runs.job_panel import RUNNING_S, job_panel, progress_line
-from pages._ui.wording import interval, percent, span
+from pages._ui.runs.job_panel import RUNNING_S, counted_steps, job_panel, progress_line
+from pages._ui.wording import duration, interval, percent, span
 from sftqa_core.errors import SftqaError
 from sftqa_core.figures.lesson import sizes_figure
 from sftqa_core.jobs import current_executor, left_s
+from sftqa_core.progress import Progress
 from sftqa_core.records import ACTIVE, Job, PairTest
 from sftqa_core.records.amounts import points
 
@@ -104,9 +105,21 @@ def _watch(job_id: str) -> None:
     if job is None or job.state not in ACTIVE:
         st.rerun()
     steps = state.progress_history(job_id) if job.state != "queued" else []
-    progress_line(job, steps)
-    if left := left_s(job, steps[-1].left_s if steps else None):
-        st.caption(f"about {span(*left)} left in all" if left[1] >= 1 else "longer than forecast; it goes on")
+    progress_line(job, steps, brief=lesson.presents())
+    st.caption(_left(job, steps))
+
+
+def _left(job: Job, steps: Sequence[Progress]) -> str:
+    """How long the whole job still takes: by its forecast less what is spent, or by what it reports of its last step."""
+    reported = steps[-1].left_s if steps else None
+    if reported is not None and (at := counted_steps(job, steps)) and at[0] == at[1]:
+        return f"about {duration(reported)} left in all"
+    left = left_s(job, reported)
+    if left is None:
+        return ""
+    if left[1] < 1:
+        return "longer than forecast"
+    return f"about {span(*left)} left in all" if left[0] >= 1 else f"up to about {duration(left[1])} left in all"
 
 
 def _came_out(guess: int, verdict: str, test: PairTest | None, done: int) -> str:

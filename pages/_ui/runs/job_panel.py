@@ -77,15 +77,22 @@ def _body(job_id: str, where: str, charts: bool, waits: bool) -> None:
         twin_link(job, where)
 
 
-def progress_line(job: Job, steps: Sequence[Progress]) -> None:
-    """How far a job is that waits or runs; `steps`: what it has reported so far."""
+def progress_line(job: Job, steps: Sequence[Progress], brief: bool = False) -> None:
+    """How far a job is that waits or runs; `steps`: what it has reported so far. `brief`: a few words, for people who are shown it."""
     if job.state == "queued":
-        st.progress(0.0, text=sentence(background.waits_for(job)))
+        st.progress(0.0, text="Queued" if brief else sentence(background.waits_for(job)))
     elif counted := [step for step in steps if step.total]:
-        at, of = step_of(job.kind, [step.phase for step in counted], job.settings.get("measures") or MEASURES)
-        st.progress((at - 1 + counted[-1].portion) / of, text=_progress_words(counted[-1], at, of))
+        at, of = counted_steps(job, steps)
+        words = f"Step {at} of {of}" if brief else _progress_words(counted[-1], at, of)
+        st.progress((at - 1 + counted[-1].portion) / of, text=words)
     else:
-        st.progress(0.0, text=_beginning(job, steps[-1].phase if steps else LIBRARIES))
+        phase = steps[-1].phase if steps else LIBRARIES
+        st.progress(0.0, text=f"{phase_words(phase).capitalize()}…" if brief else _beginning(job, phase))
+
+
+def counted_steps(job: Job, steps: Sequence[Progress]) -> tuple[int, int]:
+    """Which step of its work a running job is at, from 1, and of how many."""
+    return step_of(job.kind, [step.phase for step in steps if step.total], job.settings.get("measures") or MEASURES)
 
 
 def _over(job: Job, where: str) -> None:

@@ -20,7 +20,7 @@ from sftqa_core.records import DOMAIN_NAMES, RunSummary, TrainSettings
 from sftqa_core.records.result_names import bundle_of
 from sftqa_core.reports import run_words
 
-PARTS = {"all": "all test facts", "uncontested": "uncontested only", "contested": "contested only"}
+PARTS = {"all": "all test facts", "uncontested": "uncontested", "contested": "contested"}
 
 
 def accuracy_charts(summary: RunSummary, settings: TrainSettings, where: str, height: int = 380, clickable: bool = False) -> None:
