@@ -23,9 +23,9 @@ test: .venv/.dev
 test-full: .venv/.dev
 	SFTQA_TESTS=full $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
-# In an installed Chrome or Chromium: what no other test can tell, and of the journeys those that tell most (marker `smoke`).
+# In an installed Chrome or Chromium: what no other test can tell, once. Marked `journey` it is left to `make journeys`, unless it is `smoke`.
 test-browser: .venv/.dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "browser or smoke" tests/browser tests/journeys
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "smoke or (browser and not journey)" tests/browser tests/journeys
 
 # Every journey that a person makes through the explorer; takes about an hour on two cores.
 journeys: .venv/.dev

@@ -75,6 +75,7 @@ def test_a_question_is_asked_and_its_answers_stay(explorer, browser, service):
     assert sorted(path.stat().st_mtime_ns for path in service.folder.replies.glob("*.json")) == kept
 
 
+@pytest.mark.journey
 def test_a_question_that_waits_can_be_cancelled(explorer, browser, service):
     """While a command holds the device the page names it; cancelled, nothing stands in the queue."""
     from playwright.sync_api import expect

@@ -134,6 +134,7 @@ def test_login_charts_downloads_uploads_and_logout(guarded, browser, tmp_path):
     expect(page.get_by_label("Token")).to_be_visible()
 
 
+@pytest.mark.journey
 def test_a_lost_session_leads_back_to_the_form(guarded, browser):
     """Without its cookie (it ended, or was removed) the next page is the form, and it leads back to where one was."""
     from playwright.sync_api import expect
@@ -152,6 +153,7 @@ def test_a_lost_session_leads_back_to_the_form(guarded, browser):
     expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible()
 
 
+@pytest.mark.journey
 def test_no_page_asks_anything_of_another_host(shipped, browser):
     """On every page: no request leaves this machine, the policy has nothing to stop, and no icon or font is missing."""
     from playwright.sync_api import expect

@@ -45,6 +45,7 @@ def test_from_overview_to_a_finished_run(explorer, browser):
     assert outside == []
 
 
+@pytest.mark.journey
 @pytest.mark.parametrize("name", ["memory", "ask"])
 def test_every_page_opens_by_its_address(explorer, browser, name):
     """A page that is the first thing opened on a fresh server runs inside the app, without error, narrow and dark."""
@@ -59,6 +60,7 @@ def test_every_page_opens_by_its_address(explorer, browser, name):
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
 
+@pytest.mark.journey
 def test_a_clicked_fact_stays_while_the_table_is_filtered(shipped, browser):
     """A click shows that row's fact, and a filter that moves the rows leaves the same fact in view."""
     from playwright.sync_api import expect

@@ -88,6 +88,7 @@ def test_arrow_keys_move_and_enter_and_space_open(shipped, page):
     expect(page).not_to_have_url(re.compile(first))
 
 
+@pytest.mark.journey
 def test_sorting_a_column_opens_nothing(shipped, page):
     """A click on a column's name sorts; then a click on a row opens the fact that stands there."""
     from playwright.sync_api import expect
@@ -102,6 +103,7 @@ def test_sorting_a_column_opens_nothing(shipped, page):
     expect(page).to_have_url(re.compile("fact="))
 
 
+@pytest.mark.journey
 def test_a_bar_lists_the_facts_behind_it(shipped, page):
     """A piece of a level bar filters by its level and domain; back takes the filter away."""
     from playwright.sync_api import expect
@@ -118,6 +120,7 @@ def test_a_bar_lists_the_facts_behind_it(shipped, page):
     expect(page).not_to_have_url(re.compile("level="))
 
 
+@pytest.mark.journey
 def test_a_flip_opens_its_fact_and_a_link_shows_a_colleague_the_same(shipped, page, browser):
     """From a run's changed predictions to one fact; the address alone shows it in another browser, narrow, without sideways scrolling."""
     from playwright.sync_api import expect

@@ -53,6 +53,7 @@ def test_a_report_shows_the_pages_numbers_without_the_network(shipped, visit, br
         assert page.get_by_role("cell", name="mean over levels").first.is_visible()
 
 
+@pytest.mark.journey
 def test_a_sites_pages_open_from_the_disk(browser, tmp_path, workspace, monkeypatch):
     """From the index to a report with its charts, and back; plotly.js comes from the folder."""
     monkeypatch.setenv("SFTQA_SHIPPED", str(tmp_path / "ships-nothing"))

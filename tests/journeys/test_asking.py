@@ -23,7 +23,6 @@ def ask(page) -> None:
     page.get_by_role("button", name="Ask", exact=True).last.click()
 
 
-@pytest.mark.smoke
 def test_a_question_is_taken_back_while_it_is_answered(asking, visit):
     """Cancelled on its way, it is not asked any more, after a reload neither; asked again, it is answered."""
     from playwright.sync_api import expect

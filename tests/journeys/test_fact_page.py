@@ -25,7 +25,6 @@ def stands(page, at: int) -> None:
     settled(page)
 
 
-@pytest.mark.smoke
 def test_from_the_list_to_a_fact_its_neighbours_and_a_runs_answer(shipped, visit):
     """Its page knows the list with its filter: next and previous step through it, a run's answer opens the run, back returns."""
     from playwright.sync_api import expect
@@ -62,7 +61,7 @@ def test_from_the_list_to_a_fact_its_neighbours_and_a_runs_answer(shipped, visit
     sound(page)
 
 
-@pytest.mark.parametrize("key", [pytest.param("Enter", marks=pytest.mark.smoke), "Space"])
+@pytest.mark.parametrize("key", ["Enter", "Space"])
 def test_from_a_run_to_a_fact_and_its_neighbour_without_a_mouse(shipped, visit, key):
     """Tab to the changed predictions, an arrow key opens nothing, Enter and Space open the fact; there the next one by Tab and Enter."""
     from playwright.sync_api import expect
