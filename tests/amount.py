@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import pytest
+
 FULL = os.environ.get("SFTQA_TESTS") == "full"
+in_full = pytest.mark.full  # of a test that costs much and tells little that cheaper ones do not: only in a full run
 
 
 def spread(*choices: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -18,3 +21,10 @@ def spread(*choices: Sequence[Any]) -> list[tuple[Any, ...]]:
     if FULL:
         return list(itertools.product(*choices))
     return [tuple(choice[at % len(choice)] for choice in choices) for at in range(max(map(len, choices)))]
+
+
+def few(choices: Iterable[Any], *ordinary: Any) -> list[Any]:
+    """Of choices that are much alike those that every change is judged by; in a full run all of them."""
+    every = list(choices)
+    assert all(choice in every for choice in ordinary)
+    return every if FULL else list(ordinary)

@@ -12,6 +12,7 @@ import pytest
 from filelock import FileLock
 
 from sftqa_core import processes
+from tests.amount import FULL
 from tests.browser.explorers import browser, hub, many, nothing, shipped, started, visit  # noqa: F401, they are fixtures
 from tests.forking import Parents, fork_together, start_anew
 
@@ -64,6 +65,14 @@ def anew(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
     """Tests that are marked `anew` start processes as ever."""
     if request.node.get_closest_marker("anew"):
         monkeypatch.setattr(processes, "start", start_anew)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is marked `full` is left out of an ordinary run (tests/amount.py)."""
+    left_out = [] if FULL else [item for item in items if item.get_closest_marker("full")]
+    if left_out:
+        items[:] = [item for item in items if not item.get_closest_marker("full")]
+        config.hook.pytest_deselected(items=left_out)
 
 
 def pytest_collection_finish() -> None:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,15 +27,18 @@ ONLINE_SETTINGS = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLIN
 
 
 @pytest.fixture(scope="session")
-def hub_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def hub_home(made_once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """An HF_HOME in which a tiny model lies as the hub's client leaves it: refs, snapshots, and blobs that they link to."""
+    return made_once("hub", _fill_home)
+
+
+def _fill_home(home: Path) -> None:
     import torch
 
     from sftqa_core.artifacts import sha256
     from sftqa_core.models.pretraining import build_model, save_tokenizer, train_tokenizer
     from sftqa_core.records import PretrainSettings
 
-    home = tmp_path_factory.mktemp("hub")
     made = home / "made"
     tokenizer = train_tokenizer(["Velor was born in Tamil.", "Q: Where was Velor born?\nA: Tamil"] * 20, 400)
     torch.manual_seed(0)
@@ -49,7 +53,6 @@ def hub_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         blob = folder / "blobs" / sha256(file)
         shutil.move(file, blob)
         (folder / "snapshots" / revision / file.name).symlink_to(f"../../blobs/{blob.name}")
-    return home
 
 
 def _environment(home: Path, place: Path) -> dict[str, str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.amount import in_full
 from tests.faults.test_kills import check, kill, settled, start, victims
 from tests.jobs.job_processes import until
 
@@ -37,6 +38,7 @@ def test_clocks_that_jump(jumping, executor, tmp_path, harm, often, chance):
     check(executor, tmp_path, ids)
 
 
+@in_full
 def test_a_job_is_not_taken_for_dead_while_the_clock_stands_elsewhere(jumping, executor, tmp_path):
     """One long job under a jumping clock is never settled by anyone but itself."""
     job = executor.submit("work", {"device": "cpu", "place": str(tmp_path), "steps": 60})

@@ -17,6 +17,7 @@ from sftqa_core.errors import SftqaError
 from sftqa_core.jobs.local import LocalExecutor
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, StudySettings, TrainSettings
 from sftqa_core.workspace import Workspace
+from tests.amount import in_full
 from tests.jobs.job_processes import FAST, end_processes, ended
 from tests.workflows.conftest import made, working_in, world  # noqa: F401 - fixtures
 
@@ -91,6 +92,7 @@ def _resize(place: Path, change: int) -> None:
     _remount(place, f"size={used + ROOM + change}")
 
 
+@in_full
 def test_a_read_only_cache_is_read(small_disk, world, harm, monkeypatch):  # noqa: F811
     """Looking works, writing is told, and writable again it goes on."""
     row = harm("cache's disk mounted read-only")
@@ -159,6 +161,7 @@ def _opened(name: str) -> object:
     return run.summary, run.settings, run.predictions(), run.facts(), run.curve(), run.examples(), run.manifest
 
 
+@in_full
 def test_any_file_cut_to_a_random_length(finished, world, workspace, harm, often, chance):  # noqa: F811
     """Of every kind of file one, then any: whatever is asked gives an answer or a sentence, and doing the work again heals it."""
     row = harm("a file of the cache cut to a random length")

@@ -20,6 +20,7 @@ from sftqa_core.jobs.executor import RESUMABLE
 from sftqa_core.jobs.local import LocalExecutor
 from sftqa_core.jobs.worker import ensure_worker
 from sftqa_core.records import OVER
+from tests.amount import in_full
 from tests.jobs.job_processes import FAST, until
 
 pytestmark = pytest.mark.anew  # processes are told apart by their command lines
@@ -91,6 +92,7 @@ def test_killing_any_process_at_a_random_moment(executor, tmp_path, harm, often,
     check(executor, tmp_path, ids)
 
 
+@in_full
 def test_killing_everything_at_once(executor, tmp_path, harm, often, chance):
     """As when the machine loses power: no process is left; opening the app goes on by itself, without anybody's click."""
     row = harm("kill -9 of worker, warm process and job together")
@@ -107,6 +109,7 @@ def test_killing_everything_at_once(executor, tmp_path, harm, often, chance):
     assert not (tmp_path / "double").exists()
 
 
+@in_full
 def test_two_workers_that_start_at_once(executor, tmp_path, harm, often):
     """Many processes that each find no worker and start one: one of them serves, and no job runs twice."""
     row = harm("five servers start a worker at the same moment")
@@ -137,6 +140,7 @@ def _workers(executor: LocalExecutor) -> int:
     return found
 
 
+@in_full
 def test_a_worker_that_stops_for_a_while_and_wakes_up(executor, tmp_path, harm, often, chance):
     """SIGSTOP and SIGCONT, as a laptop that sleeps: what was running is done once."""
     row = harm("worker and job stopped for a moment (SIGSTOP)")

@@ -16,6 +16,7 @@ from sftqa_core.jobs.queue import JobStore, new_job
 from sftqa_core.processes import ProcessId
 from sftqa_core.records import Resources
 from sftqa_core.workspace import Workspace
+from tests.amount import few
 
 ONE = {"cpu": 1, "gpu": 0}
 # A job's whole life, in a process that dies at the statement whose number it is given; says how far it came.
@@ -157,7 +158,7 @@ except SftqaError as error:
 """
 
 
-@pytest.mark.parametrize("room", [5_000, 60_000, 300_000])
+@pytest.mark.parametrize("room", few([5_000, 60_000, 300_000], 60_000))
 def test_a_full_disk_loses_no_job(workspace: Workspace, harm, room: int):
     """A file-size limit stands for a full disk: the one that does not fit is told, those before it stay, and with room it goes on."""
     row = harm("no room for the queue's file")

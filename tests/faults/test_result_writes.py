@@ -10,15 +10,18 @@ from pathlib import Path
 import pytest
 
 from sftqa_core.artifacts import damaged_files
+from tests.amount import few, in_full
 from tests.artifacts.test_racing import all_succeeded, race
 
 KILLING = Path(__file__).parents[1] / "artifacts" / "killing.py"
 HOW = {"folder": "a result's folder", "file": "a single file"}
 MODES = {"kill": "kill -9", "cut": "power cut (what was not flushed is gone or half)"}
+WRITES = [  # what is written, how it takes its place, and in how many steps at least; how it ends
+    (*write, mode) for write in (("folder", "exchange", 28), ("folder", "renames", 28), ("file", "exchange", 5)) for mode in MODES
+]
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("how", "swap", "least"), [("folder", "exchange", 28), ("folder", "renames", 28), ("file", "exchange", 5)])
+@pytest.mark.parametrize(("how", "swap", "least", "mode"), few(WRITES, ("folder", "exchange", 28, "cut"), ("file", "exchange", 5, "kill")))
 def test_ended_inside_each_step_of_a_write(tmp_path: Path, harm, how: str, swap: str, least: int, mode: str):
     """A reader sees old or new, never nothing or half; once the new one is there it stays; then another write leaves its own result
     alone in the folder."""
@@ -36,6 +39,7 @@ def test_ended_inside_each_step_of_a_write(tmp_path: Path, harm, how: str, swap:
     assert len(rows) >= least
 
 
+@in_full
 def test_racing_writers(tmp_path: Path, parents, harm, often):
     """Two apps on one cache that make the same result: all succeed, and a whole one stays."""
     row = harm("four processes write the same result at once")

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.amount import in_full
 from tests.faults.test_kills import check, kill, settled, start, victims
 from tests.jobs.job_processes import until
 
@@ -58,6 +59,7 @@ def test_killing_the_server(executor, tmp_path, harm, often, chance):
     check(executor, tmp_path, ids)
 
 
+@in_full
 def test_two_servers_on_one_cache(executor, tmp_path, harm, often):
     """Both serve, one worker works, and killing either takes no job."""
     row = harm("two servers on one cache and queue, one of them killed")

@@ -16,6 +16,7 @@ from sftqa_core.jobs.executor import RESUMABLE
 from sftqa_core.jobs.local import LocalExecutor
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, StudySettings, TrainSettings
 from sftqa_core.workspace import Workspace
+from tests.amount import few, in_full
 from tests.faults.test_kills import kill, victims
 from tests.jobs.job_processes import FAST, end_processes, until
 from tests.workflows.conftest import made, working_in, world  # noqa: F401 - fixtures
@@ -73,7 +74,7 @@ def disturbed(executor, job_id: str, chance, times: int) -> int:
     return killed
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", few(["full", "lora"], "full"))
 def test_a_run_killed_at_random_moments_is_the_undisturbed_one(eager, executor, world, workspace, harm, often, chance, method):  # noqa: F811
     """Predictions, examples and curve are the same, and each job left one run."""
     row = harm(f"kill -9 of a real run's process ({method}), then continue")
@@ -98,6 +99,7 @@ def test_a_run_killed_at_random_moments_is_the_undisturbed_one(eager, executor, 
     assert left == []
 
 
+@in_full
 def test_a_probe_and_a_study_killed_at_random_moments(eager, executor, world, workspace, harm, often, chance, tmp_path):  # noqa: F811
     """Levels and the study's report are those of an undisturbed pass."""
     probe = ProbeSettings("tiny", world, split="all", scheme=SCHEME, device="cpu")

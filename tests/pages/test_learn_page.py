@@ -21,10 +21,17 @@ from sftqa_core.jobs.queue import new_job
 from sftqa_core.progress import Progress
 from sftqa_core.records import PAPER, TrainSettings
 from sftqa_core.records.asking import Warm
+from tests.amount import few
 from tests.pages.ask_standin import reply
 from tests.pages.conftest import words
 
 CLASS = 20  # visitors
+UNTOLD = [  # a step, what was guessed there, and why nobody can tell
+    (*step, taken, *verdict)
+    for step in (("4", "unknown"), ("5", "models"))
+    for taken in ("better", "none", "worse")
+    for verdict in (("cannot tell", "the interval holds 0"), ("too few facts to tell", "there are too few facts"))
+]
 
 
 def plain(app: AppTest) -> str:
@@ -428,11 +435,7 @@ def test_what_two_models_knew_is_presented_after_the_prediction(page):
     assert "What each knew **before** it was tuned" in plain(app)
 
 
-@pytest.mark.parametrize(("step", "about"), [("4", "unknown"), ("5", "models")])
-@pytest.mark.parametrize("taken", ["better", "none", "worse"])
-@pytest.mark.parametrize(
-    ("verdict", "why"), [("cannot tell", "the interval holds 0"), ("too few facts to tell", "there are too few facts")]
-)
+@pytest.mark.parametrize(("step", "about", "taken", "verdict", "why"), few(UNTOLD, UNTOLD[0], UNTOLD[-1]))
 def test_no_guess_is_judged_where_nobody_can_tell(page, monkeypatch, step, about, taken, verdict, why):
     """Neither "no difference" nor a direction is called right or wrong; the numbers are shown all the same."""
     tested = unknown_step.micro_test

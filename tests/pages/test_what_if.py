@@ -14,6 +14,7 @@ from sftqa_core.artifacts import write_bytes
 from sftqa_core.records import StudySettings
 from sftqa_core.records.recipes import RECIPES, Repeat, SftMix
 from sftqa_core.records.studying import recipe_study
+from tests.amount import few
 from tests.pages.conftest import words
 
 STUDY = StudySettings("recipe", ("atlas-llama",), recipe=Repeat(), tried=("1", "8"), seeds=(0, 1), test_limit=3, sizes=(60,))
@@ -111,7 +112,7 @@ def test_while_dev_facts_choose_no_test_fact_is_shown(study, page):
     assert "It has no table of its own, or no run of it has finished yet." in told
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("recipe", few(RECIPES, "repeat", "federated"))
 def test_every_recipe_can_be_picked(page, recipe):
     """By a link, too; one that is not known is said to be so."""
     assert page("what_if", recipe=recipe).selectbox(key="pick-recipe").value == recipe

@@ -12,6 +12,7 @@ from sftqa_core.errors import Stopped
 from sftqa_core.training import checkpoints as unfinished
 from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.workspace import Workspace
+from tests.amount import few
 from tests.jobs.job_processes import until
 from tests.tiny import tiny_loaded
 from tests.training.test_trainer import EXAMPLES, SETTINGS, Recorder
@@ -56,7 +57,7 @@ def _until_told(steps, told, child):
     until(lambda: len(told.read_text().splitlines()) >= steps or child.poll() is not None, every_s=0.001)
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", few(["full", "lora"], "lora"))
 def test_a_training_killed_at_a_random_step_ends_the_same(method, tmp_path, often, parents):
     """kill -9 while it works, twice: whatever it was doing, the third process ends with the undisturbed run's weights."""
     settings = dataclasses.replace(LONG, method=method)

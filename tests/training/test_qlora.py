@@ -17,6 +17,7 @@ from sftqa_core.models.quantising import scales
 from sftqa_core.records import TrainSettings
 from sftqa_core.training.adapters import state_sha256, trainable
 from sftqa_core.training.fine_tuning import fine_tune
+from tests.amount import few
 from tests.families.checkpoints import write_checkpoint, write_facts
 from tests.four_bits import four_bit_layers, needs_bitsandbytes
 from tests.training.test_trainer import Recorder
@@ -25,7 +26,7 @@ pytestmark = [needs_bitsandbytes, pytest.mark.filterwarnings("error")]
 SETTINGS = TrainSettings(
     "any", n=6, method="lora", quantization="nf4", learning_rate=1e-2, batch_size=3, epochs=4, save_model=False, device="cpu"
 )
-FAMILIES = ("llama", "gpt-neox", "gpt2", "phi3")  # apart, joined, transposed, joined feed-forward layers
+FAMILIES = few(["llama", "gpt-neox", "gpt2", "phi3"], "llama", "gpt2")  # apart, joined, transposed, joined feed-forward layers
 
 
 @pytest.fixture(scope="module", params=FAMILIES)

@@ -22,6 +22,7 @@ from sftqa_core.training.encoding import IGNORED
 from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.training.trainer import Collator
 from sftqa_core.workspace import Workspace
+from tests.amount import few, in_full
 from tests.forking import TOGETHER
 from tests.tiny import tiny_loaded
 from tests.training import fsdp_on_cpu
@@ -70,8 +71,8 @@ def require_alike(one, two, folder):
     assert two.final_loss == curve(folder / "two")[-1]["loss"]
 
 
-@pytest.mark.anew
-def test_two_processes_do_what_one_does(loaded, tmp_path):
+@pytest.mark.parametrize("start", ["forked", pytest.param("anew", marks=[pytest.mark.anew, in_full])])
+def test_two_processes_do_what_one_does(loaded, tmp_path, start):
     """Full fine-tuning: the same examples in the same order, the loss over the whole batch, and progress as ever."""
     recorder = Recorder()
     one = fine_tune(loaded, SOME, dataclasses.replace(TWO, gpus=1), tmp_path / "one")
@@ -82,7 +83,7 @@ def test_two_processes_do_what_one_does(loaded, tmp_path):
     assert list(Workspace.current().unfinished.iterdir()) == []
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", few(["full", "lora"], "lora"))
 def test_a_model_in_parts_is_trained_as_a_whole_one(loaded, tmp_path, monkeypatch, method):
     """FSDP, which accelerate would use on GPUs only: every process holds a part of each layer."""
     monkeypatch.setattr(several, "take_part", fsdp_on_cpu.take_part)
@@ -106,6 +107,7 @@ def test_a_stopped_training_goes_on_and_ends_the_same(loaded, tmp_path):
     assert [update.done for update in rest.updates] == list(range(steps + 1, 7))
 
 
+@in_full
 def test_processes_that_train_together_drop_out_too(loaded, tmp_path):
     """Stopped in between and gone on with, the same again; and from the fourth of six steps on, where dropout begins, another loss than
     without it."""

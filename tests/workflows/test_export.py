@@ -13,6 +13,7 @@ from sftqa_core.errors import ArtifactDamaged, NotFound, SettingsError
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.chat_templates import chat_template
 from sftqa_core.records import PROMPTS, TrainSettings
+from tests.amount import few
 from tests.chats import FAMILIES
 from tests.workflows.test_training import SCHEME, settings
 
@@ -27,9 +28,10 @@ def answers(run, stage):
     return run.predictions(stage).set_index("fact_id")["text"]
 
 
-@pytest.mark.parametrize(
-    ("method", "merge", "prompt"), [("full", False, "qa"), ("full", False, "chat"), ("lora", False, "qa"), ("lora", True, "qa")]
-)
+WAYS = [("full", False, "qa"), ("full", False, "chat"), ("lora", False, "qa"), ("lora", True, "qa")]
+
+
+@pytest.mark.parametrize(("method", "merge", "prompt"), few(WAYS, ("full", False, "chat"), ("lora", True, "qa")))
 def test_an_exported_model_answers_as_the_run_recorded(world, workspace, tmp_path, method, merge, prompt):
     """Full, adapter and merged adapter alike, by the prompt of the run; the base model answers otherwise."""
     (workspace.models / "tiny" / "chat_template.jinja").write_text(TEMPLATE)

@@ -22,6 +22,7 @@ from sftqa_core.studies.model_study import ModelStudy
 from sftqa_core.training import checkpoints
 from sftqa_core.workflows.study_runs import StudyRuns
 from sftqa_core.workflows.upkeep import KEPT_S, removable
+from tests.amount import few
 
 SCHEME = LevelScheme(sampling=SamplerSettings(samples=2, max_new_tokens=4))
 WORKABLE = {  # a model that knows nothing leaves enough of 16 examples, and few rounds are as good as many
@@ -49,7 +50,7 @@ class StopsIn(Recorder):
             raise Stopped("Stopped on request.")
 
 
-@pytest.mark.parametrize("kind", RECIPES.values(), ids=list(RECIPES))
+@pytest.mark.parametrize("kind", few(RECIPES.values(), Keep, SelfGuide), ids=lambda kind: kind.name)
 def test_a_run_holds_all_that_its_recipe_did(kind, world, workspace):
     """Every stage with its settings, examples and curve, every table, the notes; the stored command asks for the same run."""
     wanted = settings(world, kind(**WORKABLE.get(kind, {})), n=16, **kind.needs)
@@ -88,7 +89,7 @@ def test_the_tuned_model_is_kept_as_ever(world, workspace):
     assert load_model(find_model(f"run:{run.id}"), "cpu").model.num_parameters() > 0
 
 
-@pytest.mark.parametrize("recipe", [Repeat(passes=2), SftMix(), Keep()], ids=str)
+@pytest.mark.parametrize("recipe", few([Repeat(passes=2), SftMix(), Keep()], SftMix()), ids=str)
 def test_a_cell_is_what_the_run_is(recipe, world, workspace):
     """The same answers, fact by fact, under a key of its own."""
     run = workflows.run(workflows.train(settings(world, recipe)).run)
@@ -103,7 +104,7 @@ def test_a_cell_is_what_the_run_is(recipe, world, workspace):
     assert not list(workspace.unfinished.iterdir())
 
 
-@pytest.mark.parametrize("recipe", [SftMix(), Keep()], ids=str)
+@pytest.mark.parametrize("recipe", few([SftMix(), Keep()], SftMix()), ids=str)
 def test_a_kill_in_the_last_stage_changes_nothing(recipe, world, workspace, monkeypatch):
     """Started again, the run has the same answers, and the stages before are not trained again."""
     monkeypatch.setattr(checkpoints, "EVERY_S", 0.0)

@@ -21,6 +21,7 @@ from sftqa_core.training.recipes.stages import StageCost
 from sftqa_core.training.selection import select_examples
 from sftqa_core.training.trainer import Collator
 from sftqa_core.workspace import Workspace
+from tests.amount import in_full
 from tests.recipe_runs import SETTINGS, SOURCE, levels_of, made_of, same_weights, stages_of
 from tests.tiny import tiny_loaded
 
@@ -181,6 +182,7 @@ def test_an_adapter_ends_up_in_the_weights(tmp_path):
     assert torch.linalg.matrix_rank(change, atol=1e-5) == 2
 
 
+@in_full
 def test_a_kill_between_stages_leaves_the_result_as_it_is(made, tmp_path):
     """The documents are not filtered again; weights and tables are those of an undisturbed run."""
     whole, recorder = made[0], Recorder()

@@ -17,6 +17,7 @@ from sftqa_core.training.recipes import carry_out, costs, low_rank
 from sftqa_core.training.recipes.federated import ExactAverage, divided, seed_of
 from sftqa_core.training.recipes.stages import StageCost
 from sftqa_core.workspace import Workspace
+from tests.amount import in_full
 from tests.recipe_runs import SETTINGS, made_of, same_weights, stages_of
 
 LORA = dataclasses.replace(SETTINGS, method="lora")
@@ -175,6 +176,7 @@ def test_clients_alone_exchange_nothing(tmp_path):
     assert "12 dev facts rightly on average (weighted by their examples)" in made.notes[-1]
 
 
+@in_full
 def test_a_kill_between_rounds_leaves_the_result_as_it_is(tmp_path):
     """The first round is not trained again; weights and tables are those of an undisturbed run."""
     recipe, recorder = Federated(aggregation="fedex", partition="iid", clients=2, rounds=2), Recorder()

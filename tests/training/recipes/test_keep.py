@@ -19,7 +19,7 @@ from sftqa_core.training.objectives import PLAIN
 from sftqa_core.training.recipes import costs, keep
 from sftqa_core.training.recipes.keep import REFUSAL, Keeping
 from sftqa_core.training.trainer import Collator
-from tests.amount import spread
+from tests.amount import in_full, spread
 from tests.memory.family_models import FAMILIES, build
 from tests.recipe_runs import SETTINGS, made_of, same_weights, stages_of
 from tests.tiny import tiny_loaded
@@ -129,6 +129,7 @@ def test_unknown_facts_may_be_taught_a_refusal(tmp_path, loaded):
     assert made.notes[0].startswith(f"After tuning {known} of 14 known and ")
 
 
+@in_full
 def test_a_kill_in_the_student_leaves_the_result_as_it_is(tmp_path, monkeypatch, loaded):
     """The teacher is not tuned again; another teacher's student never goes on from it."""
     monkeypatch.setattr(checkpoints, "EVERY_S", 0.0)

@@ -16,6 +16,7 @@ from sftqa_core.training.recipes import costs
 from sftqa_core.training.recipes.llm2llm import NEAR_COPY, Teacher, together
 from sftqa_core.training.recipes.stages import StageCost, Stages
 from sftqa_core.workspace import Workspace
+from tests.amount import in_full
 from tests.recipe_runs import SETTINGS, levels_of, made_of, same_weights, stages_of
 
 SHORT = {"n": 8, "max_answer_tokens": 4}
@@ -139,6 +140,7 @@ def test_controls_add_as_many(additions, answered, tmp_path):
     assert set(added["question"]) <= questions if additions == "again" else not set(added["question"]) & questions
 
 
+@in_full
 def test_a_kill_between_rounds_leaves_the_result_as_it_is(tmp_path):
     """A round that was asked is not trained again; weights and tables are those of an undisturbed run."""
     recipe, recorder = Llm2Llm(rounds=3, round_epochs=1), Recorder()

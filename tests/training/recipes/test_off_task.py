@@ -16,6 +16,7 @@ from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.training.recipes import costs
 from sftqa_core.training.recipes.off_task import Mixed, _questions, code
 from sftqa_core.training.selection import select_examples
+from tests.amount import in_full
 from tests.recipe_runs import SETTINGS, SOURCE, levels_of, made_after_a_kill, made_of, same_weights, stages_of
 from tests.tiny import tiny_loaded
 
@@ -122,6 +123,7 @@ def test_all_of_it_is_off_task(tmp_path):
     assert made.tables["mix"]["form"].tolist() == ["code"]
 
 
+@in_full
 def test_a_kill_leaves_the_result(tmp_path):
     """The same mix and weights."""
     whole, again = made_after_a_kill(tmp_path, OffTask(share=0.5, kind="code"), "train: train", n=10)

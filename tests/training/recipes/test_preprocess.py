@@ -18,6 +18,7 @@ from sftqa_core.training.encoding import encode_prompt
 from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.training.recipes import costs, flagging, preprocess
 from sftqa_core.training.recipes.preprocess import cleaned, corrupt, objects_of
+from tests.amount import in_full
 from tests.recipe_runs import made_after_a_kill, made_of, same_weights, stages_of
 from tests.tiny import tiny_loaded
 
@@ -189,6 +190,7 @@ def test_blanks_are_filled(tmp_path, monkeypatch):
     assert made.notes[2] == "2 of those were replaced, 0 by a right one."
 
 
+@in_full
 def test_a_kill_leaves_cleaning_and_result(tmp_path):
     """Started again in training: the same weights, the same table."""
     recipe = Preprocess(draws=2, least_share=0.0, draw_temperature=1.0)

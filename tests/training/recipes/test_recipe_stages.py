@@ -23,6 +23,7 @@ from sftqa_core.training.recipes.stages import Made, StageCost, Stages
 from sftqa_core.training.time_limit import TimeLimit
 from sftqa_core.training.watching import Observer
 from sftqa_core.workspace import Workspace
+from tests.amount import spread
 from tests.recipe_runs import SETTINGS, made_of, same_weights, stages_of
 
 MADE: list[str] = []  # tables that were really made
@@ -111,8 +112,7 @@ def test_nothing_is_left_once_it_is_settled(undisturbed, tmp_path):
     assert list(Workspace.current().unfinished.iterdir()) == []
 
 
-@pytest.mark.parametrize("every_s", [0.0, 60.0], ids=["checkpoints", "none"])
-@pytest.mark.parametrize("stage_killed", ["first", "second"])
+@pytest.mark.parametrize(("stage_killed", "every_s"), spread(["first", "second"], [60.0, 0.0]))  # of no stage, of each step a checkpoint
 def test_a_kill_in_any_stage_leaves_the_result_as_it_is(stage_killed, every_s, undisturbed, tmp_path, monkeypatch):
     """Stopped and started again: the same weights, tables and curves; the table is not made again, with checkpoints or without."""
     monkeypatch.setattr(checkpoints, "EVERY_S", every_s)

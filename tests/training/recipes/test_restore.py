@@ -17,6 +17,7 @@ from sftqa_core.records.recipes import Restore
 from sftqa_core.training.fine_tuning import fine_tune
 from sftqa_core.training.recipes import costs, restoring
 from sftqa_core.training.recipes.stages import StageCost
+from tests.amount import in_full
 from tests.recipe_runs import SETTINGS, made_after_a_kill, made_of, same_weights, stages_of
 from tests.tiny import tiny_loaded
 
@@ -145,6 +146,7 @@ def test_the_saved_model_is_whole_and_plain(method, tmp_path):
     assert made.notes[0].startswith(f"{round(0.2 * parameters):,} changed parameters of {parameters:,} went back")
 
 
+@in_full
 def test_a_kill_leaves_the_result(tmp_path):
     """The same weights and tables, the draw included."""
     whole, again = made_after_a_kill(tmp_path, Restore(share=0.2, ranked="random", draw=3), "train: train", n=10)

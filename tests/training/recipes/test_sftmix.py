@@ -21,7 +21,7 @@ from sftqa_core.training.objectives import PLAIN
 from sftqa_core.training.recipes import costs, sftmix
 from sftqa_core.training.recipes.sftmix import Mixing, halves, mixed_loss
 from sftqa_core.training.trainer import Collator, encode_examples
-from tests.amount import spread
+from tests.amount import in_full, spread
 from tests.recipe_runs import SETTINGS, made_of, same_weights, stages_of
 from tests.tiny import tiny_loaded
 
@@ -168,6 +168,7 @@ def test_confidence_is_minus_the_mean_perplexity(tmp_path, loaded):
     assert "Measured at 4 steps" in made.notes[0]
 
 
+@in_full
 @pytest.mark.parametrize("stage", ["reference", "mixed"])
 def test_a_kill_leaves_the_result_as_it_is(stage, tmp_path, monkeypatch, loaded):
     """In the first run or in the second one: same weights, same confidence."""
