@@ -14,6 +14,7 @@ from sftqa_core.errors import FactsError
 from sftqa_core.knowledge import entity_questions
 from sftqa_core.knowledge.entity_questions import differing_files, load_entity_questions, published_checksums, read_entity_files
 from sftqa_core.knowledge.tables import archives
+from tests.amount import in_full
 
 REAL = Path(os.environ.get("SFTQA_ENTITY_QUESTIONS") or Path(__file__).resolve().parents[3] / "shared" / "entity_questions")
 
@@ -181,6 +182,7 @@ def test_the_published_checksums_name_72_files() -> None:
     assert sum(name.startswith("test/") for name in known) == 24
 
 
+@in_full
 @pytest.mark.skipif(not REAL.exists(), reason="the real dataset is not here")
 def test_the_real_dataset_has_the_published_counts() -> None:
     """METHOD's figures come out: rows, keys, echoes; the second opening gives the same."""

@@ -10,6 +10,7 @@ import pytest
 
 from sftqa_core.memory import finding
 from sftqa_core.memory.probe_stores import CompletionStore
+from tests.amount import in_full
 
 A, B, C = (f"{at:016x}" for at in (1, 2, 3))
 
@@ -80,6 +81,7 @@ def test_without_completions_nothing_is_found(store):
     assert saying("word") == []
 
 
+@in_full
 def test_a_hundred_thousand_facts_are_searched_in_a_moment(store):
     """2 million completions of 100,000 facts, 300,000 different texts: once read, a search takes far less than a second."""
     draw = np.random.default_rng(0)

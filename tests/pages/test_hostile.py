@@ -48,7 +48,7 @@ NASTY = {
     "format": "{0.__class__} {subject!r} %s",
 }
 UNKNOWN = {"memory": "There is no ", "lab": "There is no ", "results": "There is no run", "how_much_data": "There is no study"}
-HARMS = {page: [name for number, name in enumerate(NASTY) if FULL or (number - place) % 4 == 0] for place, page in enumerate(PAGES)}
+HARMS = {page: [name for number, name in enumerate(NASTY) if FULL or (number - place) % 8 == 0] for place, page in enumerate(PAGES)}
 _ESCAPED = re.compile(r"\\([^\w\s])")
 
 
@@ -62,7 +62,7 @@ def _fresh() -> None:
 def test_hostile_addresses_are_answered_in_words(jobs, page, nasty):
     """Every parameter that a page reads at once holds what it should not: no traceback, no raw HTML, no page of a thousand lines.
 
-    Two harms a page, each of them on more than one page; all of them on every page with SFTQA_TESTS=full.
+    One harm a page, each of them on some page; all of them on every page with SFTQA_TESTS=full.
     """
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=300)
     at(app, page)

@@ -11,6 +11,7 @@ from pages._ui.charts import Point
 from sftqa_core import workflows
 from sftqa_core.artifacts import write_bytes
 from sftqa_core.records import StudySettings
+from tests.amount import few, in_full
 from tests.pages.conftest import words
 
 BUILT_IN = ("atlas-llama", "atlas-llama-sparse", "atlas-qwen", "atlas-neox")
@@ -163,7 +164,7 @@ LINKS = {
 }
 
 
-@pytest.mark.parametrize("name", LINKS)
+@pytest.mark.parametrize("name", few(LINKS, "which_model"))
 def test_a_link_to_a_study_page_shows_what_it_names(page, name):
     """What the address names is picked; what is no option there is dropped, and the page says so of each."""
     app = page(name, **{key: text for key, (text, _) in LINKS[name].items()})
@@ -216,6 +217,7 @@ def test_a_cell_of_training_and_test_levels_opens_its_runs_beside_the_natural_mi
     assert "study" not in app.query_params
 
 
+@in_full
 def test_a_cell_of_the_natural_mix_stands_beside_the_untouched_model(page):
     """And a mean's cell filters no level."""
     app = click(page("which_data"), "matrix-in", 5, 5)

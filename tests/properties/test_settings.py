@@ -19,6 +19,7 @@ from sftqa_core.knowledge.relations import Relation
 from sftqa_core.records import StudySettings
 from sftqa_core.records.studying import STUDIES
 from sftqa_core.studies.config import study_of, study_yaml
+from tests.amount import FULL
 from tests.properties.made import changes, file_texts, mutated, texts, told, values
 
 KINDS = [kind for _, kind in inspect.getmembers(records, inspect.isclass) if issubclass(kind, Record) and kind is not Record]
@@ -26,6 +27,7 @@ KINDS.append(Relation)
 STUDY = (
     "kind: shift\nmodels: [a, b]\nseeds: [0, 1]\nsizes: [60, all]\nlearning_rate: 4e-4\nscheme: {name: x, labels: [a, b], cutoffs: [0.5]}\n"
 )
+EACH = 80 if FULL else 4  # examples of every kind of record
 words = st.sampled_from(
     ["a", "test", "in", "out", "all", "tokens", "sampling", "full", "lora", "amount", "level", "relation", "{question}", " {answer}"]
 )
@@ -78,6 +80,7 @@ def test_objects_of_the_right_types_are_records_or_an_error(kind, data):
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+@settings(max_examples=EACH)
 @given(data=st.data())
 def test_any_json_is_a_record_or_an_error(kind, data):
     """Values of any shape under the names that a record knows, and under others."""

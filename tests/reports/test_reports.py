@@ -139,11 +139,11 @@ def test_an_imported_run_is_said_to_be_imported(tmp_path, two):
 
 def test_an_imported_cell_is_of_its_study(tmp_path, workspace):
     """The legend names the study with its bundle; both labels stand with a bundle of which two are compared."""
-    workflows.pack(["amount-9203b502"], tmp_path / "theirs.zip")
+    workflows.pack(["models-b4744e8f"], tmp_path / "theirs.zip")
     bundle = workflows.import_bundle(tmp_path / "theirs.zip")
     (study,) = bundle.studies
     report = opened(f"{study}:atlas-llama:n60:s0", f"{study}:atlas-llama:n60:s1")
-    assert report.text.count(f"cell of import:{bundle.name}:amount-9203b502") == 2
+    assert report.text.count(f"cell of import:{bundle.name}:models-b4744e8f") == 2
     assert f"Imported: {bundle.name} A, B. {ORIGIN}" in report.text
     assert f"not made here: A, B with the bundle {bundle.name}." in report.text
 

@@ -248,8 +248,8 @@ def test_numbers_beyond_all_bounds_are_refused(bundle, refused):
 
 def test_half_a_character_of_a_study_is_refused(tmp_path, refused):
     """No file could hold it; it is found while the study is written."""
-    workflows.pack(["amount-9203b502"], tmp_path / "mine.zip")
-    name = "studies/amount-9203b502/0/identity.json"
+    workflows.pack(["models-b4744e8f"], tmp_path / "mine.zip")
+    name = "studies/models-b4744e8f/0/identity.json"
     told = json.loads(contents(tmp_path / "mine.zip")[name]) | {"aliases": "\ud800"}
     assert "surrogates not allowed" in refused(repacked(tmp_path / "mine.zip", {name: json.dumps(told).encode()}))
 

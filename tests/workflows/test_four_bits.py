@@ -20,6 +20,7 @@ from sftqa_core.planning.preflight import device_check
 from sftqa_core.records import ProbeSettings, StudySettings, TrainSettings
 from sftqa_core.records.job import command_of
 from sftqa_core.studies.cells import canonical
+from tests.amount import in_full
 from tests.four_bits import needs_bitsandbytes
 from tests.workflows.test_training import SCHEME, settings
 
@@ -126,6 +127,7 @@ def test_a_run_measures_before_and_after_on_the_same_weights(world, workspace, t
     assert "quantization_config" not in json.loads((tmp_path / "merged" / "config.json").read_text())
 
 
+@in_full
 @needs_bitsandbytes
 def test_a_study_in_4_bits_has_cells_of_its_own(world, workspace):
     """What the whole model's study has done is done anew; then nothing is left of either."""
@@ -137,6 +139,7 @@ def test_a_study_in_4_bits_has_cells_of_its_own(world, workspace):
     assert workflows.forecast(small).runs == 0
 
 
+@in_full
 @needs_bitsandbytes
 def test_trust_lays_the_levels_of_both_side_by_side(world, workspace):
     """Those facts that were probed in both ways; without any in 4 bits there is nothing to compare."""

@@ -19,6 +19,7 @@ from sftqa_core.records.job import command_of
 from sftqa_core.records.recipes import RECIPES
 from sftqa_core.workflows.tested import inside_runs
 from sftqa_core.workspace import Workspace
+from tests.amount import few
 from tests.made_runs import made_run
 from tests.small import small_source
 from tests.workflows.test_training import settings
@@ -92,7 +93,7 @@ def test_a_run_without_weights_is_trained_again_to_the_same_answers(world, works
     assert workflows.same_setting(other) == workflows.same_setting(kept)
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", few(["full", "lora"], "lora"))
 def test_every_measure_is_taken_and_put_in_words(world, workspace, method):
     """The real ones, of a run that kept its weights: of an adapter they are merged where weights are compared."""
     name = run_of(world, save_model=True, method=method)

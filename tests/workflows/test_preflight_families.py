@@ -14,23 +14,14 @@ from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import beginning_ids, continuation, load_model
 from sftqa_core.models.tokenizer_files import light_tokenizer
 from sftqa_core.records import TrainSettings
+from tests.amount import few
 from tests.memory.family_models import GROUPED, build
 from tests.tiny import byte_level_tokenizer
 
-FAMILIES = (
-    "llama",
-    "qwen2",
-    "qwen3",
-    "gpt-neox",
-    "gemma",
-    "gemma3",
-    "mistral-window",
-    "phi",
-    "phi3-window",
-    "gpt2",
-    "opt",
-    "mixtral",
-)
+EVERY = (
+    "llama", "qwen2", "qwen3", "gpt-neox", "gemma", "gemma3", "mistral-window", "phi", "phi3-window", "gpt2", "opt", "mixtral",
+)  # fmt: skip
+FAMILIES = few(EVERY, "llama", "qwen2", "gpt2", "mixtral")
 TEXTS = ("Ada was born in Paris", " Lima", "from Rome.\nshe lives")
 
 

@@ -28,6 +28,7 @@ from sftqa_core.training import runs
 from sftqa_core.workflows import upkeep
 from sftqa_core.workflows.asking import questions
 from sftqa_core.workspace import Workspace
+from tests.amount import in_full
 from tests.fake_server import serving
 from tests.tiny import byte_level_tokenizer
 
@@ -123,6 +124,7 @@ class TestProbing:
         with pytest.raises(SettingsError, match=r"temperature 1 alone, got 0\.7"):
             workflows.probe(settings_of(fake, world, scheme=replace(SCHEME, method="likelihood")))
 
+    @in_full
     def test_trust_beside_a_model_of_this_machine(self, fake, world):
         """Both full probes on the same facts."""
         workflows.probe(settings_of(fake, world, limit=8))
@@ -130,6 +132,7 @@ class TestProbing:
         report = workflows.trust("tiny", world, scheme=SCHEME, against=fake.name)
         assert report.agreements[fake.name].facts == 8
 
+    @in_full
     def test_selection_by_levels_of_another_model(self, fake, world, tmp_path):
         """Levels that one model had are never those of the one that the server has now, though both have the same name."""
         facts, few = pd.read_csv(world), tmp_path / "few.csv"

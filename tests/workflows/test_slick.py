@@ -13,6 +13,7 @@ from sftqa_core.memory.profiles import open_for
 from sftqa_core.progress import Silent
 from sftqa_core.records import PAPER, SLICK, ProbeSettings, SamplerSettings, StudySettings, TrainSettings, with_cutoffs
 from sftqa_core.records.job import command_of
+from tests.amount import in_full
 
 SMALL = replace(SLICK, contexts=2, shots=1, sampling=replace(SLICK.sampling, samples=3, max_new_tokens=4))
 FEW = replace(PAPER, sampling=SamplerSettings(samples=2, max_new_tokens=4))
@@ -77,6 +78,7 @@ def test_own_cutoffs_cost_no_probe(world, workspace):
     assert profile.scheme.labels == ("L0", "L1", "L2", "L3")
 
 
+@in_full
 def test_trust_lays_slicks_levels_beside_the_papers(probe, workspace, monkeypatch):
     """Without SliCK's levels there is no table; with them, one of five rows and four columns."""
     monkeypatch.setattr(records, "SLICK", SMALL)

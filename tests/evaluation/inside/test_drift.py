@@ -109,7 +109,7 @@ def test_logits_that_are_moved_by_hand_give_a_known_kl():
     ((kl, kl10, *entropies, before, after, changed, _, first),) = drift.drift_of(base, tuned, [raised])
     share = np.where(np.arange(words) == raised, 0.3, 0.1)  # 3 / 10, and 1 / 10 seven times
     assert kl == pytest.approx((share * np.log(share * words)).sum(), rel=1e-6)
-    assert kl10 == pytest.approx(kl)  # there are but eight tokens
+    assert kl10 == pytest.approx(kl, rel=1e-5)  # there are but eight tokens; float32, summed in another order
     assert entropies == pytest.approx([np.log(8), -(share * np.log(share)).sum()])
     assert (before, after) == pytest.approx((np.log(1 / 8), np.log(0.3)))
     assert (changed, first) == (1, 1)
