@@ -18,8 +18,8 @@ app: .venv/.app
 test: .venv/.dev
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
-# The same with every harm its full number of times, every family of models and every combination of choices in every test, and eight times
-# as many random examples.
+# The same with what is marked `full`: kills of every recipe, every harm its full number of times, every family of models and every combination
+# of choices in every test, and eight times as many random examples. Before a release.
 test-full: .venv/.dev
 	SFTQA_TESTS=full $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 
@@ -31,7 +31,7 @@ test-browser: .venv/.dev
 journeys: .venv/.dev
 	$(BIN)/python -m pytest -m "browser or journey" tests/browser tests/journeys
 
-# Does every harm its full number of times (the tests do each once) and prints the table: harm, times tried, outcome.
+# Does every harm its full number of times (the tests do some of them once) and prints the table: harm, times tried, outcome.
 faults: .venv/.dev
 	SFTQA_TESTS=full $(BIN)/python -m pytest tests/faults
 

@@ -1,6 +1,6 @@
 """The harm that is done, how often, and what came of it: a table at the end (tests/conftest.py prints it).
 
-`make faults` does the full number of harms; the default suite one of each (SFTQA_TESTS=full chooses).
+`make faults` does every harm its full number of times; the default suite those that tell most, once (SFTQA_TESTS=full chooses).
 """
 
 from __future__ import annotations
