@@ -29,7 +29,7 @@ def of_run(settings: TrainSettings, tested: dict[str, int], templates: int | Non
     )  # fmt: skip
     asked = " and ".join(f"{count:,} {DOMAIN_NAMES[domain]}" for domain, count in tested.items() if count)
     baselines = [f"the base model with {shots} answered examples in the prompt" for shots in settings.few_shot_stages.values()]
-    beside = f" Baselines are {', '.join([*baselines, 'the commonest object of the relation'])}." if settings.few_shot_stages else ""
+    beside = f" Baselines are {_and([*baselines, 'the commonest object of the relation'])}." if settings.few_shot_stages else ""
     return " ".join(
         [
             levels(settings.scheme, templates), trained, _recipe(settings),
