@@ -44,7 +44,7 @@ def test_shipped_models_are_what_their_settings_say():
     from dataclasses import replace
 
     from sftqa_core.knowledge.sources import open_source
-    from sftqa_core.models.catalogue import same_making
+    from sftqa_core.models.makings import same_making
 
     made = workflows.built_in_models()
     cards = {card.name: card for card in workflows.models() if card.kind == "built-in"}

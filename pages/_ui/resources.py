@@ -394,12 +394,13 @@ def why_not_here(model: str) -> str:
     """Why a model can't be loaded now, in a sentence; empty where it can. Downloads nothing."""
     from sftqa_core.errors import SftqaError
     from sftqa_core.models.catalogue import find_model
+    from sftqa_core.models.measured import KIND as MEASURED
 
     try:
         card = model_card(model) or find_model(model)
     except SftqaError as error:
         return str(error)
-    return "" if card.available else f"{model} is not on this machine yet. Download it first."
+    return "" if card.available else card.note if card.kind == MEASURED else f"{model} is not on this machine yet. Download it first."
 
 
 @lru_cache(maxsize=1)

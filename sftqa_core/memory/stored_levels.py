@@ -29,6 +29,7 @@ from sftqa_core.memory.probe_stores import (
     find_stores,
 )
 from sftqa_core.models.catalogue import model_fingerprint, seen_templates
+from sftqa_core.models.measured import KIND as MEASURED
 from sftqa_core.records import ModelCard, ProbeSettings
 from sftqa_core.records.probes import held_as
 from sftqa_core.workspace import Workspace
@@ -207,7 +208,7 @@ def _judged_now(store: CompletionStore, wanted: Sequence[WantedFact]) -> pd.Data
 def stores_of(card: ModelCard, settings: ProbeSettings, workspace: Workspace | None = None) -> Sequence[scores.PartStore]:
     """Where a model's results under these settings lie, whatever device made them; none for a model that was never on this machine."""
     workspace, scheme = workspace or Workspace.current(), settings.scheme
-    if card.path is None:
+    if card.path is None and card.kind != MEASURED:
         return []
     model = model_fingerprint(card, "", "", workspace)  # format and device are what this looks for
     if scheme.method != "sampling":

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from sftqa_core.artifacts import MANIFEST, finished, read_manifest
 from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError, SftqaError, reason
 from sftqa_core.jsonrecord import Record, fingerprint, setting, shown
-from sftqa_core.models import tuned
+from sftqa_core.models import measured, tuned
 from sftqa_core.models.adapter_bases import base_of, keep_base
 from sftqa_core.models.adapter_files import adapter_plan, unties
 from sftqa_core.models.gguf import gguf_reading
@@ -27,7 +27,7 @@ from sftqa_core.models.lists import MADE, added_models, known_model, quoted
 from sftqa_core.models.model_files import ADAPTER_CONFIG, CONFIG, TOKENIZER_CONFIG, ModelFolder, digests, words_folder
 from sftqa_core.models.serving import addresses
 from sftqa_core.models.serving.server_identity import last_id, served_card
-from sftqa_core.records import ModelCard, PretrainSettings
+from sftqa_core.records import ModelCard
 from sftqa_core.workspace import Workspace, typed_path
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ SERVER = addresses.KIND
 EXPOSURES = "exposures.parquet"  # in a pre-trained model's folder: knowledge.corpus.Corpus.facts
 NOT_HERE = "Not on this machine yet; it is downloaded on first use."
 TO_READ = "It is read from GGUF on first use, once."
+_KINDS = ("built-in", "pretrained", "folder", KIND, measured.KIND, SERVER, "hub")  # in the order that they are listed in
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ def _found(name: str, workspace: Workspace) -> ModelCard | None:
     made = _models(workspace).get(name)
     if made is not None:
         return folder_card(made, name, _kind(made, workspace))
+    if (about := measured.measured_models(workspace).get(name)) is not None:
+        return _measured_card(about, workspace)
     path, kind = typed_path(name)
     gguf = gguf_at(path.absolute()) if kind else None
     if gguf is not None:
@@ -93,6 +96,13 @@ def _found(name: str, workspace: Workspace) -> ModelCard | None:
         known = None if hub.subfolder else known_model(hub.repository)
         return ModelCard(name, "hub", None, False, parameters=known.parameters if known else None, note=NOT_HERE)
     return None
+
+
+def _measured_card(about: measured.Measured, workspace: Workspace) -> ModelCard:
+    folder = measured.read_from(about, workspace)
+    if folder is not None:
+        return replace(folder_card(folder, about.name, KIND), quantisation=about.quantisation)
+    return measured.card(about)
 
 
 def _tuned_card(name: str, workspace: Workspace) -> ModelCard:
@@ -126,7 +136,8 @@ def list_models(workspace: Workspace | None = None) -> list[ModelCard]:
         if any(str(kind).endswith(("ForCausalLM", "LMHeadModel")) for kind in kinds):
             cards.append(replace(card, revision=commit_of(snapshot)))
     cards += _added(workspace, {card.name for card in cards})
-    cards.sort(key=lambda card: (("built-in", "pretrained", "folder", KIND, SERVER, "hub").index(card.kind), card.path is None, card.name))
+    cards += [_measured_card(about, workspace) for about in measured.measured_models(workspace).values()]
+    cards.sort(key=lambda card: (_KINDS.index(card.kind), card.path is None, card.name))
     return _with_tuned(cards, workspace)
 
 
@@ -212,6 +223,8 @@ def weights_fingerprint(card: ModelCard, workspace: Workspace | None = None) -> 
     """
     if card.kind == SERVER:
         return last_id(card, workspace)
+    if card.kind == measured.KIND:
+        return measured.told(card).weights
     if card.path is None:
         how = "has not been read yet" if card.kind == KIND else "is not on this machine"
         raise ModelUnavailable(
@@ -319,6 +332,8 @@ def model_fingerprint(card: ModelCard, dtype: str, device: str, workspace: Works
     """What `card` is, loaded as `dtype` ("float32", "nf4") on `device` ("cpu", "cuda", "rocm", "mps"); on a server that stands for both."""
     if card.kind == SERVER:
         return ModelFingerprint(last_id(card, workspace), None, SERVER, SERVER)
+    if card.kind == measured.KIND:
+        return ModelFingerprint(measured.told(card).weights, None, dtype, device, beginning=measured.told(card).beginning)
     base = base_card(card, workspace)
     weights = weights_fingerprint(base or card, workspace)
     adapter = None if base is None else weights_fingerprint(card, workspace)
@@ -409,32 +424,6 @@ def seen_templates(card: ModelCard) -> dict[str, tuple[int, ...]]:
         card = made_from(card)
     recorded: dict[str, Any] = card.details.get("corpus", {}).get("seen_templates", {})
     return {relation: tuple(positions) for relation, positions in recorded.items()}
-
-
-def same_making(card: ModelCard, settings: PretrainSettings, source_fingerprint: str) -> bool:
-    """Whether a model was made with these settings from these facts; its name, its device and the facts' place don't count."""
-    try:
-        made = PretrainSettings.from_dict(card.details["settings"])
-        facts = card.details["source"]["fingerprint"]
-    except (KeyError, TypeError, SettingsError):
-        return False
-    return facts == source_fingerprint and replace(made, name=settings.name, device=settings.device, source=settings.source) == settings
-
-
-def refuse_other_making(settings: PretrainSettings, source_fingerprint: str, workspace: Workspace | None = None) -> None:
-    """Raises `SettingsError` when `settings.name` is a model, made here or built in, of other settings or facts:
-    pre-training would replace or hide it. A damaged one may be made again."""
-    workspace = workspace or Workspace.current()
-    path = _models(workspace).get(settings.name)
-    if path is None:
-        return
-    try:
-        card = folder_card(path, settings.name, _kind(path, workspace))
-    except SftqaError:
-        return
-    if not same_making(card, settings, source_fingerprint):
-        where = "is a built-in model" if card.kind == "built-in" else f"already exists in {path}"
-        raise SettingsError(f"{settings.name} {where} and was made with other settings or facts. Choose another name.")
 
 
 def _is_path(name: str) -> bool:

@@ -22,7 +22,7 @@ from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.facts import FactSource
 from sftqa_core.knowledge.sources import open_source
 from sftqa_core.memory.profiles import open_for
-from sftqa_core.models import catalogue, devices, footprint, quantising, tokenizer_files
+from sftqa_core.models import devices, footprint, makings, quantising, tokenizer_files
 from sftqa_core.models.gguf import gguf_reading
 from sftqa_core.models.hub import fetch, hub_cache
 from sftqa_core.models.serving.addresses import KIND as SERVER
@@ -103,7 +103,7 @@ def _pretraining_points(settings: PretrainSettings, cost: Forecast | None) -> li
     checks = [packages_check("pretrain"), device]
     try:
         source = open_source(settings.source)
-        catalogue.refuse_other_making(settings, source.fingerprint)
+        makings.refuse_other_making(settings, source.fingerprint)
         cost = cost or forecast(settings)
     except SettingsError as error:
         return [Check.of_error("model", str(error), "Choose another name."), *checks]

@@ -14,7 +14,7 @@ from sftqa_core.engine import capacity
 from sftqa_core.errors import ModelUnavailable, SftqaError
 from sftqa_core.knowledge import relations
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.models import catalogue, lists, model_files, quantising, tokenizer_files, tuned
+from sftqa_core.models import catalogue, lists, measured, model_files, quantising, tokenizer_files, tuned
 from sftqa_core.models.chat_templates import Layout, chat_template, layout, require_chat_template
 from sftqa_core.models.gguf import gguf_reading
 from sftqa_core.models.gguf.gguf_models import GgufModel
@@ -69,6 +69,7 @@ def look_at(name: str, run: TrainSettings | ProbeSettings | None = None) -> Look
         if isinstance(run, TrainSettings):
             quantising.refuse_second_adapter(card, run)
         whole = base or card
+        measured.refuse_unread(whole)
         if whole.path is None and (gguf := gguf_reading.source_of(whole)) is not None:
             return _to_read(card, whole, gguf)
         if whole.path is None:

@@ -18,10 +18,11 @@ from sftqa_core.evaluation.inside.kept_looks import KeptLook
 from sftqa_core.jsonrecord import Record
 from sftqa_core.knowledge.sources import open_source
 from sftqa_core.memory.profiles import open_for
-from sftqa_core.models.catalogue import base_card, find_model, refuse_other_making
+from sftqa_core.models.catalogue import base_card, find_model
 from sftqa_core.models.gguf.gguf_models import KIND
 from sftqa_core.models.hub.fetch import download, present
 from sftqa_core.models.hub.hub_cache import hub_name
+from sftqa_core.models.makings import refuse_other_making
 from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.planning.preflight import preflight, tell
 from sftqa_core.progress import Phase, Reporter, Silent

@@ -10,7 +10,7 @@ import pytest
 
 from sftqa_core.artifacts import write_folder
 from sftqa_core.errors import ArtifactDamaged, ModelUnavailable, SettingsError
-from sftqa_core.models import catalogue
+from sftqa_core.models import catalogue, makings
 from sftqa_core.records import PretrainSettings
 from sftqa_core.workspace import Workspace
 
@@ -111,23 +111,23 @@ def test_a_model_of_other_settings_is_not_replaced(workspace: Workspace, tiny_fo
     _install(workspace, tiny_folder, workspace.shipped, "theirs")
     mine, theirs = PretrainSettings(name="mine", source="facts.csv"), PretrainSettings(name="theirs")
     for settings in (mine, theirs, replace(theirs, device="cpu"), PretrainSettings(name="new")):
-        catalogue.refuse_other_making(settings, "f", workspace)
-    catalogue.refuse_other_making(replace(mine, source="/elsewhere/facts.csv"), "f", workspace)  # the same facts, told otherwise
+        makings.refuse_other_making(settings, "f", workspace)
+    makings.refuse_other_making(replace(mine, source="/elsewhere/facts.csv"), "f", workspace)  # the same facts, told otherwise
     with pytest.raises(SettingsError, match=r"mine already exists in .*models/mine and was made with other settings.*another name"):
-        catalogue.refuse_other_making(replace(mine, seed=1), "f", workspace)
+        makings.refuse_other_making(replace(mine, seed=1), "f", workspace)
     with pytest.raises(SettingsError, match="theirs is a built-in model"):
-        catalogue.refuse_other_making(theirs, "other facts", workspace)
+        makings.refuse_other_making(theirs, "other facts", workspace)
     (workspace.models / "mine" / "model.safetensors").unlink()
-    catalogue.refuse_other_making(replace(mine, seed=1), "f", workspace)
+    makings.refuse_other_making(replace(mine, seed=1), "f", workspace)
 
 
 def test_the_same_making_needs_recorded_settings(workspace: Workspace, tiny_folder: Path):
     """A model of unknown or unreadable settings has no making in common with anything."""
     _install(workspace, tiny_folder, workspace.root, "mine")
     card, settings = catalogue.find_model("mine", workspace), PretrainSettings(name="mine")
-    assert catalogue.same_making(card, settings, "f")
-    assert not catalogue.same_making(replace(card, details={}), settings, "f")
-    assert not catalogue.same_making(replace(card, details={"settings": {**settings.to_dict(), "colour": "red"}}), settings, "f")
+    assert makings.same_making(card, settings, "f")
+    assert not makings.same_making(replace(card, details={}), settings, "f")
+    assert not makings.same_making(replace(card, details={"settings": {**settings.to_dict(), "colour": "red"}}), settings, "f")
 
 
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "~/nowhere"])

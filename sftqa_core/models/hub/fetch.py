@@ -24,6 +24,7 @@ from typing import Any
 from sftqa_core import errors
 from sftqa_core.artifacts import Kept, in_words, sha256
 from sftqa_core.jsonrecord import shown
+from sftqa_core.models import measured
 from sftqa_core.models.gguf import gguf_models, gguf_reading
 from sftqa_core.models.hub.hub_cache import HubName, commit_of, hub_cache, hub_errors, hub_name, is_whole, keep_reference, wanted_file
 from sftqa_core.models.model_files import ADAPTER_CONFIG, CONFIG, ModelFolder
@@ -264,6 +265,7 @@ def _bytes_under_way(name: HubName) -> int:
 
 def present(card: ModelCard, reporter: Reporter | None) -> ModelCard:
     """`card` with its files on this machine, complete: downloaded, or read from GGUF."""
+    measured.refuse_unread(card)
     if card.path is None and card.kind == gguf_models.KIND:
         card = gguf_reading.read_card(card, reporter)
     elif card.path is None:

@@ -16,6 +16,7 @@ from sftqa_core.knowledge import sources
 from sftqa_core.knowledge.tables import hub_datasets
 from sftqa_core.models.catalogue import base_card, find_model
 from sftqa_core.models.gguf.gguf_models import KIND as GGUF
+from sftqa_core.models.measured import refuse_unread
 from sftqa_core.models.model_files import ModelFolder, digest_key
 from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.models.serving.server_identity import replaced_by
@@ -64,6 +65,7 @@ def _require_here(card: ModelCard) -> None:
         return
     for each in (card, base_card(card) if card.path else None):
         if each is not None and each.path is None:
+            refuse_unread(each)
             what = "has not been read from GGUF yet. Read" if each.kind == GGUF else "is not on this machine. Download"
             raise ModelUnavailable(f"{each.name} {what} it first, on the Models page or by: sftqa fetch {each.name}")
 

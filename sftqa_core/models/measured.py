@@ -1,0 +1,93 @@
+"""Real models whose results come with the program while their weights do not.
+
+`<shipped>/measured/NAME.json` says which file of weights it was, by its checksum, and what identifies the weights in the keys of results
+(catalogue.ModelFingerprint). Such a model is listed and its results are shown like any other's. Once its file has been read here
+(`sftqa fetch FILE.gguf`), it can be probed, asked and tuned under the same name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sftqa_core.artifacts import is_finished, read_json, read_manifest, write_json
+from sftqa_core.errors import ModelUnavailable, SftqaError
+from sftqa_core.jsonrecord import Record
+from sftqa_core.models.gguf import gguf_reading
+from sftqa_core.records import ModelCard
+from sftqa_core.workspace import Workspace
+
+KIND = "measured"
+FOLDER = "measured"
+
+
+@dataclass(frozen=True)
+class Measured(Record):
+    """What is known of a model that was measured elsewhere."""
+
+    name: str  # what a person types to pick it
+    title: str  # what it is, in words: family, size, base or tuned to follow instructions
+    file: str  # name of the GGUF file
+    sha256: str  # of that file
+    quantisation: str  # how the file had rounded its values ("Q4_K_M, from GGUF")
+    licence: str
+    architecture: str
+    parameters: int
+    weights: str  # catalogue.weights_fingerprint of what was read from the file
+    beginning: int | None = None  # see catalogue.ModelFingerprint
+
+
+def measured_models(workspace: Workspace | None = None) -> dict[str, Measured]:
+    """Name -> what is known; those that ship. One that can't be read is left out (`sftqa cache verify` names it)."""
+    found = {}
+    for path in sorted(((workspace or Workspace.current()).shipped / FOLDER).glob("*.json")):
+        with contextlib.suppress(SftqaError):
+            about = Measured.from_dict(read_json(path) or {})
+            found[about.name] = about
+    return found
+
+
+def write_measured(about: Measured, shipped: Path) -> None:
+    """Add a model to what ships."""
+    write_json(shipped / FOLDER / f"{about.name}.json", about.to_dict())
+
+
+def card(about: Measured) -> ModelCard:
+    """Its card while its file has not been read here."""
+    note = (
+        f"{about.title}. Its results come with the program, its weights do not. To use it, get {about.file} (SHA-256 {about.sha256[:12]}…) "
+        f"and read it once: sftqa fetch PATH/{about.file}"
+    )
+    details = {KIND: about.to_dict()}
+    known = {"architecture": about.architecture, "parameters": about.parameters, "quantisation": about.quantisation}
+    return ModelCard(about.name, KIND, None, False, note=note, details=details, **known)
+
+
+def refuse_unread(card: ModelCard) -> None:
+    """Raise `ModelUnavailable`, which says how to bring it here, for a model of which only the results are."""
+    if card.kind == KIND:
+        raise ModelUnavailable(card.note)
+
+
+def told(card: ModelCard) -> Measured:
+    """What a card of this kind was made of."""
+    return Measured.from_dict(card.details[KIND])
+
+
+def read_from(about: Measured, workspace: Workspace) -> Path | None:
+    """The folder into which this very file was read by what reads now, wherever it lay; None where it was not."""
+    return next((folder for folder in _read_here(workspace) if _is_of(folder, about.sha256)), None)
+
+
+def _read_here(workspace: Workspace) -> Iterator[Path]:
+    return (folder for folder in sorted(workspace.gguf.glob("*")) if is_finished(folder))
+
+
+def _is_of(folder: Path, sha256: str) -> bool:
+    try:
+        manifest = read_manifest(folder)
+        return list(manifest["sha256"].values()) == [sha256] and manifest["readers"] == gguf_reading.reader_versions()
+    except (SftqaError, KeyError, AttributeError):
+        return False
