@@ -9,7 +9,7 @@ WORKERS ?= 3
 export PYTHONDONTWRITEBYTECODE :=
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: app test test-full test-browser journeys faults check format wheel bench studies recipes inside shipped pictures clean
+.PHONY: app test test-full test-browser journeys faults check format wheel bench studies recipes inside real shipped pictures clean
 
 app: .venv/.app
 	$(BIN)/sftqa app
@@ -62,6 +62,11 @@ recipes: .venv/.dev
 # Looks inside the tuned models of twelve cells alone, beside what ships.
 inside: .venv/.dev
 	SFTQA_CACHE=build/inside $(BIN)/python -m sftqa_core.cli.shipping cache/shipped --inside
+
+# What real models know and what tuning does to them, beside what ships; MODELS is a folder with their GGUF files. Hours; stops and goes on.
+real: .venv/.dev
+	@test -n "$(MODELS)" || { echo "Name the folder with the GGUF files: make real MODELS=/path/to/folder"; exit 1; }
+	SFTQA_CACHE=build/real $(BIN)/python -m sftqa_core.cli.real_evidence cache/shipped $(MODELS)
 
 # Everything with the models pre-trained anew, which takes about as long again.
 shipped: .venv/.dev

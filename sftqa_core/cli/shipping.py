@@ -12,26 +12,20 @@ import multiprocessing
 import os
 import shutil
 import sys
-from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-
 from sftqa_core import workflows
-from sftqa_core.artifacts import read_manifest, write_folder
+from sftqa_core.artifacts import write_folder
+from sftqa_core.cli.packing import OF_STUDIES, pack_studies, wanted_of
 from sftqa_core.cli.text import Console
-from sftqa_core.engine.wanted_facts import WantedFact, wanted_facts
 from sftqa_core.evaluation.inside import kept_looks
-from sftqa_core.knowledge.aliases import load_aliases
-from sftqa_core.memory import probe_stores, prober, profiles
+from sftqa_core.memory import probe_stores
 from sftqa_core.models import catalogue
 from sftqa_core.records import SLICK, STUDIES, LevelScheme, ProbeSettings, SamplerSettings, StudySettings, TrainSettings
 from sftqa_core.records.recipes import RECIPES
 from sftqa_core.records.studying import recipe_study
-from sftqa_core.studies.cells import FOLDER, RECIPE
-from sftqa_core.studies.model_study import ModelStudy
 from sftqa_core.workflows.study_reports import report_name
 from sftqa_core.workspace import Workspace
 
@@ -42,7 +36,7 @@ ESTIMATED = (LevelScheme(method="adaptive"), LevelScheme(method="likelihood"))
 OTHERS = (SECOND, *ESTIMATED)
 STUDIED = tuple(StudySettings(kind, MODELS) for kind, study in STUDIES.items() if not study.recipe)
 TRIED = tuple(recipe_study(recipe(), (FIRST,)) for recipe in RECIPES.values())  # the grid of every recipe, on one model
-OF_STUDIES = ("studies", "reports", FOLDER, "manifest.json")  # of what ships
+_REPLACED = (*OF_STUDIES, "manifest.json")  # of what ships, where studies are made again
 INSIDE = ((60, None), (1_920, None), (240, (0,)), (240, (4,)))  # n and training levels of the cells that are looked into
 SLICKS = 600  # test facts of each model that are probed by SliCK's prompts, too
 PROBED_AGAIN = 960  # test facts of the other models: 40 a relation, as the studies probe again
@@ -65,7 +59,7 @@ def ship(target: Path, console: Console, pretrain: bool = False) -> None:
             shutil.copytree(workspace.models / model, work / "models" / model)
             _compact_levels(model, work)
         shutil.copytree(workspace.runs / example.run, work / "runs" / example.run)
-        _pack_studies((*STUDIED, *TRIED), work)
+        pack_studies((*STUDIED, *TRIED), work)
         _pack_looks(work)
 
     write_folder(target, fill, {"kind": "shipped", "models": list(MODELS)})
@@ -78,8 +72,8 @@ def ship_recipes(target: Path) -> None:
     _try_recipes()
 
     def fill(work: Path) -> None:
-        shutil.copytree(target, work, dirs_exist_ok=True, ignore=lambda folder, _: OF_STUDIES if Path(folder) == target else ())
-        _pack_studies((*STUDIED, *TRIED), work)
+        shutil.copytree(target, work, dirs_exist_ok=True, ignore=lambda folder, _: _REPLACED if Path(folder) == target else ())
+        pack_studies((*STUDIED, *TRIED), work)
 
     write_folder(target, fill, {"kind": "shipped", "models": list(MODELS)})
 
@@ -167,61 +161,21 @@ def _by_slick(model: str) -> ProbeSettings:
     return ProbeSettings(model, split="test", scheme=SLICK, limit=SLICKS)
 
 
-def _pack_studies(studies: Iterable[StudySettings], target: Path) -> None:
-    """The studies' files and every cell that one of them is made of."""
-    for folder in OF_STUDIES[:2]:
-        (target / folder).mkdir()
-    for study in studies:
-        (target / "studies" / f"{workflows.study_name(study)}.yaml").write_text(workflows.study_yaml(study), encoding="utf-8")
-        reports = [layer / "reports" / f"{report_name(study)}.json" for layer in Workspace.current().layers]
-        shutil.copy(next(report for report in reports if report.exists()), target / "reports")
-        for model in study.models:
-            part = ModelStudy(study, model)
-            trials = part.outcomes().trials if study.recipe else None
-            told = {part.cells.folder(run) for run in trials.tables} if trials else set()
-            for cell in part.folders():
-                if not (kept := target / FOLDER / cell.name).exists():
-                    _pack_cell(cell, kept, cell in told)
-
-
-def _pack_cell(cell: Path, target: Path, told: bool) -> None:
-    """A cell; a recipe's own tables only where its study tells them, and smaller."""
-    if not (cell / RECIPE).is_dir():
-        shutil.copytree(cell, target)
-        return
-
-    def fill(work: Path) -> None:
-        for table in cell.glob("*.parquet"):
-            shutil.copy(table, work)
-        if told:
-            (work / RECIPE).mkdir()
-            for table in (cell / RECIPE).glob("*.parquet"):
-                pd.read_parquet(table).to_parquet(work / RECIPE / table.name, index=False, compression="zstd")
-
-    write_folder(target, fill, read_manifest(cell))
-
-
 def _compact_levels(model: str, target: Path) -> None:
     """One sorted part with every usable fact's completions, and one with its hits; of the test facts' other probes by statements the
     levels alone."""
     workspace = Workspace.current()
     weights = catalogue.model_fingerprint(catalogue.find_model(model), "", "").weights
     (store,) = probe_stores.find_stores(weights, None, LevelScheme().sampling, workspace)
-    store.compact(target, _wanted(ProbeSettings(model, split="all")))
-    tests = _wanted(ProbeSettings(model, split="test", limit=_again(model)))
+    store.compact(target, wanted_of(ProbeSettings(model, split="all")))
+    tests = wanted_of(ProbeSettings(model, split="test", limit=_again(model)))
     (second,) = probe_stores.find_stores(weights, None, SECOND.sampling, workspace)
     second.compact(target, tests, texts_of=())
     (slick,) = probe_stores.find_stores(weights, None, SLICK.sampling, workspace, SLICK.asking)
-    slick.compact(target, _wanted(_by_slick(model)))
+    slick.compact(target, wanted_of(_by_slick(model)))
     for scheme in ESTIMATED:
         (estimates,) = probe_stores.find_estimates(weights, None, scheme, workspace)
         estimates.compact(target, tests)
-
-
-def _wanted(settings: ProbeSettings) -> list[WantedFact]:
-    """The facts that these settings probe."""
-    source = profiles.open_for(settings.model, settings.source)
-    return wanted_facts(source, prober.chosen_facts(source, settings), load_aliases(Workspace.current()), settings.match, settings.scheme)
 
 
 if __name__ == "__main__":

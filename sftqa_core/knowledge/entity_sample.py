@@ -40,10 +40,11 @@ def write_sample(whole: FactSource, licence: str, out: Path) -> None:
     facts = whole.facts[whole.facts["split"].isin(list(SIZES))]
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as packed:
         _add(packed, _LICENCE, licence)
-        for (split, relation), rows in facts.groupby(["split", "relation"]):
-            chosen = sorted(rows.itertuples(), key=lambda fact: _draw(fact.fact_id))[: SIZES[split]]
-            listed = [{"question": fact.question, "answers": list(fact.answers)} for fact in chosen]
-            _add(packed, f"{split}/{relation}.{split}.json", _lines(listed))
+        for split, size in SIZES.items():
+            for relation, rows in facts[facts["split"] == split].groupby("relation"):
+                drawn = sorted(zip(map(_draw, rows["fact_id"]), rows["question"], map(list, rows["answers"]), strict=True))
+                listed = [{"question": question, "answers": answers} for _, question, answers in drawn[:size]]
+                _add(packed, f"{split}/{relation}.{split}.json", _lines(listed))
 
 
 def _draw(fact_id: str) -> str:

@@ -60,9 +60,8 @@ def card(about: Measured) -> ModelCard:
         f"{about.title}. Its results come with the program, its weights do not. To use it, get {about.file} (SHA-256 {about.sha256[:12]}…) "
         f"and read it once: sftqa fetch PATH/{about.file}"
     )
-    details = {KIND: about.to_dict()}
-    known = {"architecture": about.architecture, "parameters": about.parameters, "quantisation": about.quantisation}
-    return ModelCard(about.name, KIND, None, False, note=note, details=details, **known)
+    details, rounded = {KIND: about.to_dict()}, about.quantisation
+    return ModelCard(about.name, KIND, None, False, about.architecture, about.parameters, note=note, details=details, quantisation=rounded)
 
 
 def refuse_unread(card: ModelCard) -> None:

@@ -1,0 +1,80 @@
+"""Real models are measured by a plan, in pieces; what is finished ships without weights, and is shown where they never were."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sftqa_core import workflows
+from sftqa_core.artifacts import write_folder
+from sftqa_core.cli import real_evidence
+from sftqa_core.cli.real_evidence import SOURCE, Plan, RealModel
+from sftqa_core.cli.text import Console
+from sftqa_core.errors import SettingsError
+from sftqa_core.models import measured
+from sftqa_core.records import SLICK, LevelScheme, SamplerSettings
+from tests.made_gguf import tiny_model, write_gguf
+
+SMALL = Plan(
+    probed=48, again=24, estimated=48, full=LevelScheme(sampling=SamplerSettings(samples=2, max_new_tokens=3)),
+    slick=replace(SLICK, contexts=1, shots=1, sampling=replace(SLICK.sampling, samples=1, max_new_tokens=3)),
+    sizes=(0, 10), seeds=(0,), rates=(1e-3, 2e-3), recipes=(),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def file(made_once) -> Path:
+    """A tiny model's GGUF file."""
+    return (
+        made_once("measured-long", lambda folder: write_gguf(folder / "tiny.gguf", tiny_model(max_position_embeddings=1_024))) / "tiny.gguf"
+    )
+
+
+def model_of(file: Path) -> RealModel:
+    return RealModel("tiny-real", "A tiny model", file.name, hashlib.sha256(file.read_bytes()).hexdigest(), "MIT")
+
+
+def test_what_was_measured_is_shown_without_the_weights(file, workspace, tmp_path, monkeypatch):
+    """Levels by every way, and whole studies; a run that was stopped ships what is finished, and goes on where it stopped."""
+    ships, console, models = tmp_path / "ships", Console(), (model_of(file),)
+    write_folder(ships, lambda work: (work / "kept").write_text("as it was"), {"kind": "shipped"})
+    monkeypatch.setenv("SFTQA_SHIPPED", str(tmp_path / "nothing"))
+    real_evidence.prepare(models, file.parent, ships, console)
+    assert not real_evidence.run(models, SMALL, console, minutes=0.0)
+    real_evidence.pack(models, SMALL, ships)
+    assert measured.measured_models(replace(workspace, shipped=ships))["tiny-real"].licence == "MIT"
+    assert real_evidence.run(models, SMALL, console)
+    real_evidence.pack(models, SMALL, ships)
+    assert (ships / "kept").read_text() == "as it was"
+    titles = [json.loads(line)["step"] for line in (workspace.root / real_evidence.TIMES).read_text().splitlines()]
+    assert titles == [step.title for step in real_evidence.steps(models, SMALL, console)]
+
+    monkeypatch.setenv("SFTQA_CACHE", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("SFTQA_SHIPPED", str(ships))
+    for scheme, facts in ((SMALL.full, 48), (SMALL.likelihood, 48), (SMALL.second, 24), (SMALL.slick, 24)):
+        assert workflows.profile("tiny-real", SOURCE, "test", "all", scheme).probed == facts
+    assert workflows.trust("tiny-real", SOURCE, scheme=SMALL.full)
+    reports = {study.settings.kind: workflows.known_report(study) for study in workflows.studies()}
+    assert {kind: (report.done, report.planned) for kind, report in reports.items()} == {"amount": (2, 2), "shift": (2, 2)}
+    assert not list(ships.rglob("*.safetensors"))
+
+
+def test_another_file_is_refused(file, tmp_path):
+    """By its checksum, before anything is read."""
+    (tmp_path / file.name).write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(SettingsError, match=r"is missing or not the file that is measured \(SHA-256 [0-9a-f]{64}\)\. Get it"):
+        real_evidence.prepare((model_of(file),), tmp_path, tmp_path / "ships", Console())
+
+
+def test_the_plan_of_what_ships_is_the_one_that_is_told():
+    """As METHOD and the README's limits tell it: 480 facts, 120 again, all 4,800 by likelihood, five amounts, three seeds."""
+    plan = Plan()
+    assert (plan.probed, plan.again, plan.estimated, plan.sizes, plan.seeds) == (480, 120, None, (0, 10, 60, 240, 960), (0, 1, 2))
+    assert [(model.name, len(model.sha256)) for model in real_evidence.MODELS] == [
+        ("smollm2-135m-instruct-q4_1", 64),
+        ("gemma-3-270m-q4_k_m", 64),
+    ]
