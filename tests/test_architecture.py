@@ -92,6 +92,11 @@ def test_imports_go_one_way():
     assert offenders({path: refused(part(path), core_parts(path)) for path in paths}) == {}
 
 
+def test_the_core_knows_no_page():
+    """Pages are for the explorer alone: an installed core has none beside it."""
+    assert offenders({path: libraries(path) & {"pages", "app", "tests"} for path in SOURCES}) == {}
+
+
 def test_heavy_libraries_stay_in_their_packages():
     """torch, transformers and peft appear only where models run; streamlit nowhere in the core."""
     allowed = {path: HEAVY if part(path) in HEAVY_PACKAGES else set() for path in SOURCES}

@@ -18,7 +18,8 @@ export PYTHONPATH="$site:$borrowed"
 mkdir "$work/empty" && cd "$work/empty"
 "$work/venv/bin/python" -c "import sftqa_core, sys; sys.exit(not sftqa_core.__file__.startswith('$work'))"
 "$work/venv/bin/sftqa" train --model atlas-llama --source atlas --n 10 --test-limit 2 --json >train.json
-"$work/venv/bin/python" -c "import json; r = json.load(open('train.json')); assert r['n'] == 10, r"
+"$work/venv/bin/python" -c "import json; r = json.load(open('train.json')); assert r['n'] == 10, r; print(r['run'])" >run.txt
+"$work/venv/bin/sftqa" report "$(cat run.txt)" --out report.html >report.log 2>&1 || { cat report.log; exit 1; }
 
 port=$("$work/venv/bin/python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 "$work/venv/bin/sftqa" app --port "$port" --no-browser >app.log 2>&1 &

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from pages._ui.wording import reader_zone
+from pages._ui.wording import day_and_time, reader_zone
 from sftqa_core.records import (
     RUN,
     InsideSettings,
@@ -91,7 +91,7 @@ def _model_names(runs: int, stamp: str) -> dict[str, str]:
     labelled = {f"{RUN}{run}": label.name for run, label in given.items() if label.name}
     return {
         model: f"{labelled[model]} · {name}" if model in labelled else name
-        for model, name in names_of(list(_models(runs).values())).items()
+        for model, name in names_of(list(_models(runs).values()), day_and_time).items()
     }
 
 

@@ -22,7 +22,7 @@ _PACKAGES = ("torch", "transformers", "peft", "numpy", "pandas", "plotly")
 
 def model_names() -> ModelName:
     """What people call models: those that are listed, and others by their plain name."""
-    listed = names_of(workflows.models())
+    listed = names_of(workflows.models(), lambda created: f"{created.replace('T', ' ')[:16]} UTC")
     return lambda model: listed.get(model) or plain_name(model, "")
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from pages._ui import resources
 from pages._ui.runs.twin import LABEL, changes_of
+from pages._ui.wording import day_and_time
 from sftqa_core.models.model_names import names_of
 from sftqa_core.records import Job, ModelCard, PromptFormat, StudySettings, TrainSettings, with_cutoffs
 from tests.pages import standin
@@ -183,8 +184,12 @@ def test_names_of_tuned_models_are_read():
         return ModelCard(f"run:{run}", "tuned", "/x", True, details={"tuned": {**kept, "created": "2025-11-29T10:12:30+00:00", **more}})
 
     named = names_of(
-        [ModelCard("atlas-llama", "built-in", "/x", True), card("x-0001"), card("x-0002"), card("y", base="run:x-0001", seed=3)]
+        [ModelCard("atlas-llama", "built-in", "/x", True), card("x-0001"), card("x-0002"), card("y", base="run:x-0001", seed=3)],
+        day_and_time,
     )
+    assert list(names_of([ModelCard("tiny-q4_1", "measured", None, False, quantisation="Q4_1, from GGUF")], day_and_time).values()) == [
+        "tiny-q4_1 (results only)"
+    ]
     assert list(named.values()) == [
         "atlas-llama",
         "atlas-llama tuned: 1,920 ex., LoRA, seed 0, 29 Nov 2025 10:12 · 0001",
