@@ -10,6 +10,7 @@ from tests.made_runs import facts_of, made_run
 pytestmark = pytest.mark.browser
 
 
+@pytest.mark.journey
 def test_two_runs_are_picked_and_compared(explorer, browser):
     """Two ticks put two runs into the address; the verdict appears; back takes the second one out again."""
     from playwright.sync_api import expect

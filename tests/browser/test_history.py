@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.browser.serving import PAGE_MS
+from tests.browser.serving import PAGE_MS, settled
 
 pytestmark = pytest.mark.browser
 
@@ -25,9 +25,12 @@ def test_back_takes_as_many_steps_as_were_taken(shipped, browser):
     page.mouse.click(place["x"] + place["width"] * 3.5 / 6, place["y"] + place["height"] * 0.5 / 6)
     expect(page).to_have_url(re.compile(r"compare\?runs=.*level0"))
     expect(page.get_by_role("heading", name="Compare", exact=True)).to_be_visible()
+    settled(page)
     page.go_back()
     expect(page).to_have_url(re.compile(r"which-data\?study=[^&]*$"))
+    settled(page)
     page.go_back()
     expect(page).to_have_url(re.compile(r"results\?run="))
+    settled(page)
     page.go_back()
     expect(page).to_have_url(re.compile(rf"^{shipped}/?$"))

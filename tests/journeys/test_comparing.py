@@ -18,6 +18,7 @@ def counted(page) -> tuple[int, int]:
     return int(found[1].replace(",", "")), int(found[2].replace(",", ""))
 
 
+@pytest.mark.smoke
 def test_two_are_picked_and_explained_down_to_a_fact(shipped, visit):
     """A run by a tick, a study's cells by their settings; disagreements are listed, then all; a fact opens, back keeps the filter."""
     from playwright.sync_api import expect

@@ -25,6 +25,7 @@ def stands(page, at: int) -> None:
     settled(page)
 
 
+@pytest.mark.smoke
 def test_from_the_list_to_a_fact_its_neighbours_and_a_runs_answer(shipped, visit):
     """Its page knows the list with its filter: next and previous step through it, a run's answer opens the run, back returns."""
     from playwright.sync_api import expect

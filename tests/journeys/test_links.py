@@ -56,6 +56,7 @@ def test_a_copied_link_shows_the_same_elsewhere(shipped, visit):
     assert value(visit(results.url), "Run") == value(results, "Run")
 
 
+@pytest.mark.smoke
 def test_back_and_forward_walk_through_picks(shipped, visit):
     """Each pick is a step; the page and the pickers follow."""
     page = visit(f"{shipped}/memory")

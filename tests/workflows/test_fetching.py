@@ -120,7 +120,7 @@ def test_a_download_in_the_background_waits_for_no_device(fake_hub, checkpoint, 
         with device_lease("cpu", "someone else", workspace=workspace):
             job = executor.submit("fetch", FetchSettings(NAME).to_dict())
             assert all(queued.holder is None for queued in executor.queue())
-            until(lambda: executor.status(job.id).state in ("done", "failed"), 60)
+            until(lambda: executor.status(job.id).state in ("done", "failed"))
         done = executor.status(job.id)
         assert (done.state, done.result, done.gpus) == ("done", NAME, 0), done.error
         assert executor.queue() == []
