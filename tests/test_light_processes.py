@@ -70,6 +70,11 @@ STEPS = (  # what, how, and what must not be loaded then
         "from sftqa_core import reading; reading.predictions(reading.runs()['id'][0]); reading.looks(); reading.findings('shift-7b1c7c74')",
         "",
     ),
+    (
+        "a comparison",
+        "from sftqa_core import workflows; workflows.compare([workflows.runs()[0].id, 'amount-9203b502:atlas-llama:n240:s0'])",
+        "",
+    ),
     ("a report", "from sftqa_core.reports.report_files import page_of; page_of(['shift-7b1c7c74'])", ""),
     ("the table of models", "from sftqa_core import workflows; workflows.offered_models()", ""),
     ("every page", PAGES, ""),

@@ -15,6 +15,7 @@ from sftqa_core.memory.stored_levels import stored_completions, stored_levels
 from sftqa_core.models.catalogue import ModelFingerprint
 from sftqa_core.records import LevelScheme, ModelCard, ProbeSettings, SamplerSettings
 from sftqa_core.workspace import Workspace
+from tests.amount import few
 from tests.memory.memory_world import knowing_sampler, source_of
 
 SETTINGS = ProbeSettings("tiny", "test", scheme=LevelScheme(sampling=SamplerSettings(samples=10, max_new_tokens=6)))
@@ -97,26 +98,25 @@ def rewrite(path, change):
     change(pd.read_parquet(path)).to_parquet(path)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda rows: rows.drop(index=rows.index[:1]),
-        lambda rows: pd.concat([rows, rows.tail(1)]),
-        lambda rows: rows.assign(template=rows["template"] + 1),
-        lambda rows: rows.assign(template=rows["template"] - 1),
-        lambda rows: rows.iloc[:0],
-        lambda rows: rows.drop(columns="count"),
-        lambda rows: rows.drop(columns="fact_id"),
-    ],
-    ids=["row missing", "row doubled", "template beyond", "template before", "empty", "no count", "no fact"],
-)
-def test_part_with_wrong_contents_is_set_aside_and_probed_again(tiny, layers, change, caplog):
+WRONG = {
+    "row missing": lambda rows: rows.drop(index=rows.index[:1]),
+    "row doubled": lambda rows: pd.concat([rows, rows.tail(1)]),
+    "template beyond": lambda rows: rows.assign(template=rows["template"] + 1),
+    "template before": lambda rows: rows.assign(template=rows["template"] - 1),
+    "empty": lambda rows: rows.iloc[:0],
+    "no count": lambda rows: rows.drop(columns="count"),
+    "no fact": lambda rows: rows.drop(columns="fact_id"),
+}
+
+
+@pytest.mark.parametrize("wrong", few(WRONG, "row missing", "template beyond", "no count"))
+def test_part_with_wrong_contents_is_set_aside_and_probed_again(tiny, layers, wrong, caplog):
     """A readable part whose completions are too few or too many, or that lacks a column, heals like one that is cut short."""
     source = source_of(12)
     probed(tiny, source, layers, source.facts[:6])
     part = next((layers.root / "completions").glob("*/part-*.parquet"))
     whole = probed(tiny, source, layers)
-    rewrite(part, change)
+    rewrite(part, WRONG[wrong])
     for hits in (layers.root / "hits").glob("*/*.parquet"):
         hits.unlink()
     sampler = knowing_sampler(tiny, source)

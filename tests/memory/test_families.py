@@ -20,7 +20,7 @@ from sftqa_core.memory.profiles import open_for
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.loading import encode_prompts, load_model
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings
-from tests.amount import FULL, few
+from tests.amount import FULL, few, in_full
 from tests.memory.family_models import (
     FAMILIES,
     GROUPED,
@@ -285,6 +285,7 @@ def shipped():
     return loaded, [Prompt(w.fact_id, t, tuple(ids), w.compiled) for w in wanted for t, ids in enumerate(encode_prompts(loaded, w.prompts))]
 
 
+@in_full
 def test_shipped_model_draws_what_generate_draws(shipped):
     """Of 12 (or 4) facts' completions 99.9% are identical, differences are near-ties, and memory scores differ by less than 0.005."""
     loaded, prompts = shipped

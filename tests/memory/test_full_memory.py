@@ -12,7 +12,7 @@ from sftqa_core.engine.greedy import greedy
 from sftqa_core.engine.packed import PackedModel
 from sftqa_core.engine.sampling import make_sampler
 from sftqa_core.errors import OutOfMemory
-from tests.amount import spread
+from tests.amount import few, spread
 from tests.memory.family_models import SETTINGS, build, chosen, prompts_of, rows_of, untraced
 
 FULL = "CUDA out of memory. Tried to allocate 2.00 GiB"
@@ -62,7 +62,7 @@ def full_once(monkeypatch, owner, name, call, alone=False):
     return told
 
 
-@pytest.mark.parametrize("most", [1, 2, 5])
+@pytest.mark.parametrize("most", few([1, 2, 5], 2))
 def test_full_memory_goes_on_with_fewer(windowed, whole, most, monkeypatch):
     """With room for few prompts all of them are sampled, none twice, and answered, with the same results as with plenty."""
     prompts = prompts_of(windowed)

@@ -18,7 +18,7 @@ from sftqa_core.engine.sampling import FakeSampler, Prompt, SharedPrefixSampler,
 from sftqa_core.errors import ModelUnavailable, OutOfMemory, SettingsError, Stopped
 from sftqa_core.knowledge.matching import Matcher, exact_answers
 from sftqa_core.records import SamplerSettings
-from tests.amount import spread
+from tests.amount import in_full, spread
 
 SETTINGS = SamplerSettings(samples=10, temperature=1.0, max_new_tokens=12, seed=3)
 
@@ -110,6 +110,7 @@ def test_shared_rows_draw_what_generate_draws(tiny):
     assert len(fast) > 60
 
 
+@in_full
 @pytest.mark.parametrize("kind", ["GPTNeoX", "Qwen2", "GPT2", "Mistral"])
 def test_other_architectures_agree_too(tiny, kind):
     """Rotary, absolute and sliding-window positions: both samplers draw the same from an untrained model of each kind."""

@@ -16,6 +16,7 @@ from sftqa_core.records.bundles import ORIGIN
 from sftqa_core.records.recipes import Repeat
 from sftqa_core.reports.report_files import page_of
 from sftqa_core.studies.config import study_yaml
+from tests.amount import in_full
 from tests.made_runs import facts_of, made_run
 from tests.reports.opened import Opened
 
@@ -137,6 +138,7 @@ def test_an_imported_run_is_said_to_be_imported(tmp_path, two):
     assert sentence not in own
 
 
+@in_full
 def test_an_imported_cell_is_of_its_study(tmp_path, workspace):
     """The legend names the study with its bundle; both labels stand with a bundle of which two are compared."""
     workflows.pack(["models-b4744e8f"], tmp_path / "theirs.zip")

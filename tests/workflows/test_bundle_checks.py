@@ -20,6 +20,7 @@ from sftqa_core.errors import BundleRefused, StorageError
 from sftqa_core.records.bundles import MAX_FILE_BYTES
 from sftqa_core.workflows.bundles import bundle_checks
 from sftqa_core.workspace import app_folder
+from tests.amount import in_full
 from tests.packed_bundles import RUN, contents, packed, repacked
 
 PLACE = f"runs/{RUN}"
@@ -246,6 +247,7 @@ def test_numbers_beyond_all_bounds_are_refused(bundle, refused):
     assert f"'{PLACE}' can't be used" in refused(repacked(bundle, {f"{PLACE}/curve.jsonl": line}))
 
 
+@in_full
 def test_half_a_character_of_a_study_is_refused(tmp_path, refused):
     """No file could hold it; it is found while the study is written."""
     workflows.pack(["models-b4744e8f"], tmp_path / "mine.zip")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -277,12 +276,3 @@ def test_a_run_is_made_again_from_its_settings(world):
     assert workflows.made_again(old) == [new]
     assert workflows.check_again(first, new).equal
     assert workflows.tested(new).weights
-
-
-def test_comparing_loads_no_torch(workspace):
-    """The browser's process compares, so it must not."""
-    import subprocess
-
-    work = f"from sftqa_core import workflows; workflows.compare(['{shipped_run()}', '{CELL}:n240:s0'])"
-    code = f"{work}; import sys; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

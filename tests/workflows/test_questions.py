@@ -23,6 +23,7 @@ from sftqa_core.training.adapters import state_sha256
 from sftqa_core.workflows.asking import warm_models
 from sftqa_core.workflows.asking.questions import example_questions, find_fact, sources_of
 from sftqa_core.workflows.asking.warm_models import WarmModels
+from tests.amount import few
 from tests.jobs.job_processes import until
 from tests.workflows.test_training import SCHEME, settings
 
@@ -49,7 +50,7 @@ def same(one: Reply, other: Reply) -> bool:
 
 
 # ---- every column is what it says it is ----
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", few(["full", "lora"], "lora"))
 def test_the_base_column_is_the_base(world, workspace, method):
     """Asked through the service before the tuned model, after it, and again: answers, probabilities and hashes are those of a base model
     that was loaded for itself. The tuned model answers otherwise, and as its run's own tests did."""

@@ -19,7 +19,7 @@ from sftqa_core.training.objectives import PLAIN
 from sftqa_core.training.recipes import costs, keep
 from sftqa_core.training.recipes.keep import REFUSAL, Keeping
 from sftqa_core.training.trainer import Collator
-from tests.amount import in_full, spread
+from tests.amount import few, in_full, spread
 from tests.memory.family_models import FAMILIES, build
 from tests.recipe_runs import SETTINGS, made_of, same_weights, stages_of
 from tests.tiny import tiny_loaded
@@ -97,7 +97,7 @@ def test_a_part_that_is_not_there_is_refused(part, words):
             Keeping(part=part).prepare(model)
 
 
-@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("method", few(["full", "lora"], "full"))
 def test_the_teacher_is_tuned_on_known_facts_and_holds_the_student(method, tmp_path, loaded):
     """Its examples have levels above 0; a heavy lambda leaves the student nearer to it than none does."""
     how = {"loaded": loaded, "method": method, "epochs": 2}
