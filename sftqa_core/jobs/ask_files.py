@@ -187,7 +187,7 @@ class AskFolder:
 
 
 class LocalAskService:
-    """Questions that a process on this machine answers; it is started by the first one."""
+    """Questions that a process on this machine answers; it is started by the first one, or before it by `ensure`."""
 
     def __init__(self, workspace: Workspace | None = None, timing: AskTiming | None = None):
         self.workspace, self.timing = workspace or Workspace.current(), timing or AskTiming()

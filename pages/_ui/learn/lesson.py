@@ -68,7 +68,7 @@ def draw_step(steps: Sequence[Step]) -> None:
         _turning((at - 1, 0) if at else None, (at + 1, 0) if at + 1 < len(steps) else None)
         st.button(
             "Present", key="learn-present", icon=":material/slideshow:", type="tertiary", on_click=_present, args=("1",),
-            help="Large type, one question a screen. Arrow keys, Space or a remote turn the page, Escape leaves.",
+            help="Large type, one thing a screen. Arrow keys, Space or a remote turn the page, Escape leaves.",
         )  # fmt: skip
     panels.folded("Why? The method", f"why-{at + 1}", ":material/help:", lambda: st.markdown(step.why))
     panels.folded("For teachers: what to ask the class", f"teach-{at + 1}", ":material/school:", lambda: st.markdown(step.teach))
