@@ -3,8 +3,8 @@
     python -m sftqa_core.jobs.asker ['{"poll_s": 0.02, ...}']
 
 One lives per state folder, started by the first question (ask_files.py) or by a page that begins with one, and leaves when none has come
-for a while. It has the device's lease only while it loads and answers. Where it holds a GPU's memory and somebody else gets that GPU, it leaves at once: nothing else
-gives all of it back.
+for a while. It has the device's lease only while it loads and answers. Where it holds a GPU's memory and somebody else gets that GPU, it
+leaves at once: nothing else gives all of it back.
 """
 
 import contextlib
