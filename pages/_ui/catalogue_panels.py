@@ -20,6 +20,7 @@ STATES = {  # a state -> its words, colour and icon
     "gated": ("gated", "orange", ":material/lock:"),
     "not asked": ("not checked", "gray", ":material/help:"),
     "server": ("on a server", "blue", ":material/dns:"),
+    "results only": ("results only", "gray", ":material/inventory_2:"),
     "unusable": ("unusable", "red", ":material/error:"),
 }
 TUNED = ("tuned here", "violet", ":material/model_training:")  # of what a run has kept
@@ -206,7 +207,7 @@ def _links(offer: Any) -> None:
     if offer.state != "unusable":
         link = {"model": name}
         st.page_link("pages/memory.py", label="Open in Memory", icon=":material/psychology:", query_params=link)
-        if offer.card.kind != "server":  # whose weights are not here
+        if offer.state not in ("server", "results only"):  # whose weights are not here
             st.page_link("pages/lab.py", label="Open in the Lab", icon=":material/science:", query_params=link)
     if offer.card.kind == "tuned":
         run = {"run": name.removeprefix("run:")}

@@ -9,7 +9,7 @@ from pathlib import Path
 from sftqa_core.engine.capacity import context_window
 from sftqa_core.errors import ArtifactDamaged, MissingPackage, SettingsError, SftqaError
 from sftqa_core.jsonrecord import Record
-from sftqa_core.models import catalogue, devices, model_files, quantising, tuned
+from sftqa_core.models import catalogue, devices, measured, model_files, quantising, tuned
 from sftqa_core.models.footprint import Shape, TuningStep, decoding, tuning
 from sftqa_core.models.gguf import gguf_reading
 from sftqa_core.models.gguf.gguf_models import KIND, GgufModel
@@ -23,7 +23,7 @@ from sftqa_core.workspace import typed_path
 
 WORKS = ("probe", "lora", "lora_4bit", "full")  # whose needs are estimated
 FITS = ("now", "not now", "no", "unknown")  # beside what is free; beside all there is; not at all; the device can't be asked
-STATES = ("here", "to read", "downloadable", "gated", "not asked", "server", "unusable")
+STATES = ("here", "to read", "downloadable", "gated", "not asked", "server", "results only", "unusable")
 LENGTH = 32  # tokens of a statement, or of an example; the longest statement of the built-in world has 25
 PLACES = 8  # prompts that a probe reads at once
 _USUAL = TrainSettings("any")
@@ -151,6 +151,8 @@ def _listed(card: ModelCard, added: bool, device: str, ram: devices.DeviceRam | 
         return Offer(card, "unusable", card.note, added)
     if (served := server_name(card.name)) is not None:
         return Offer(card, "server", why_not_allowed(served), added, context=card.details.get("served", {}).get("window"))
+    if card.kind == measured.KIND:
+        return Offer(card, "results only", card.note, added, licence=measured.told(card).licence)
     listed = known_model(card.name) if card.kind == "hub" else None
     if card.path is None and listed is not None:
         return _known(listed, device, ram, login, card, added)

@@ -76,6 +76,13 @@ def test_its_levels_are_those_that_were_measured_with_the_file(ships, file):
     assert catalogue.find_model(NAME).kind == measured.KIND
 
 
+def test_the_list_of_models_says_what_is_here_of_it(ships):
+    """Its state and licence; the list offers no download."""
+    (offer,) = [one for one in workflows.offered_models("cpu") if one.card.name == NAME]
+    assert (offer.state, offer.licence, offer.needs) == ("results only", "MIT", ())
+    assert "sftqa fetch PATH/tiny.gguf" in offer.todo
+
+
 def test_another_file_is_another_model(ships, tmp_path):
     """A file of that name with other weights is not taken for it."""
     other = write_gguf(tmp_path / "tiny.gguf", tiny_model("qwen2"), "qwen2")
