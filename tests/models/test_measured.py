@@ -78,7 +78,7 @@ def test_its_levels_are_those_that_were_measured_with_the_file(ships, file):
 
 def test_the_list_of_models_says_what_is_here_of_it(ships):
     """Its state and licence; the list offers no download."""
-    (offer,) = [one for one in workflows.offered_models("cpu") if one.card.name == NAME]
+    (offer,) = [one for one in workflows.offered_models("cpu").offers if one.card.name == NAME]
     assert (offer.state, offer.licence, offer.needs) == ("results only", "MIT", ())
     assert "sftqa fetch PATH/tiny.gguf" in offer.todo
 
