@@ -14,7 +14,7 @@ class Place:
     def __init__(self):
         self.drawn = []
 
-    def plotly_chart(self, figure, config, key, alt):
+    def plotly_chart(self, figure, config, key, alt, height):
         self.drawn.append(figure)
 
 
