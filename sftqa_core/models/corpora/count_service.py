@@ -78,7 +78,7 @@ def service_address(text: str) -> str:
     except ValueError as error:
         raise SettingsError(f"{shown(text)} is no address of a count service: {error}.") from None
     plain = not (parts.username or parts.password or parts.query or parts.fragment) and _PATH.fullmatch(parts.path)
-    if not plain or ".." in parts.path or port == 0 or not (_HOST.fullmatch(host) or _is_loopback(host)):
+    if not plain or not text.isprintable() or ".." in parts.path or port == 0 or not (_HOST.fullmatch(host) or _is_loopback(host)):
         raise SettingsError(f"The count service's address must be scheme, host, port and path, and nothing else, got {shown(text)}.")
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
         raise SettingsError(f"Facts are sent over https, or to this machine, and {shown(text)} is neither.")
