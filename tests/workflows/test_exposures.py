@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sftqa_core import workflows
+from sftqa_core import reading, workflows
 from sftqa_core.cli.main import main
 from sftqa_core.memory.corpus_counts import CountStore
 from sftqa_core.models.corpora import count_service
@@ -107,6 +107,8 @@ def test_with_yes_it_is_sent_kept_and_compared(hub_model, online, quick, capsys)
         assert "  32 facts: rank correlation of R with texts that name subject and answer together" in told
         assert "A text that names both need not state the fact." in told
         assert "stated" not in told
+        read = reading.exposures(MODEL, hub_model)
+        assert (len(read), tuple(read.columns)) == (32, reading.EXPOSURES)
         known = workflows.exposures(MODEL, hub_model)
         assert (known.index, known.window, known.service, len(known.table)) == (INDEX, 100, fake.address, 32)
         every, exact = known.ranks
@@ -195,6 +197,7 @@ def test_a_model_without_a_known_corpus_has_no_counts(world):
     """Nor has one where nobody asked."""
     assert workflows.exposures("tiny", world) is None
     assert workflows.exposures("Qwen/Qwen2.5-0.5B", world) is None
+    assert tuple(reading.exposures("tiny", world).columns) == reading.EXPOSURES
 
 
 def test_settings_say_no_to_what_is_no_setting():

@@ -32,7 +32,9 @@ def exposure_panel(model: str, source: str, split: str, domain: str, scheme: Lev
         left, right = st.columns([3, 2], gap="large")
         with left:
             st.markdown(f"**Memory score R against counts in {literal(found.corpus)}**")
-            draw(partial(corpus_figure, found.table), key="exposures", alt="Memory score against counts in the training corpus", of=found)
+            draw(
+                partial(corpus_figure, found.table), key="corpus-counts", alt="Memory score against counts in the training corpus", of=found
+            )
             if len(found.table) > MOST_SIGNS:
                 st.caption(f"Lines are means over all facts; {MOST_SIGNS:,} of them, drawn at random, have a sign of their own.")
         with right:
@@ -69,10 +71,10 @@ def _interval(ranks: Any, name: str) -> str:
 
 def _how(found: Any) -> None:
     days = found.first_asked if found.first_asked == found.last_asked else f"{found.first_asked} to {found.last_asked}"
-    estimated = int(found.table["estimated"].sum())
+    estimated = percent(int(found.table["estimated"].sum()) / len(found.table), 0)
     st.caption(
-        f"{len(found.table):,} facts with a count and a level. Counted are places in {literal(found.corpus)} (index {literal(found.index)}) "
-        f"where subject and answer stand within {found.window:,} tokens of each other, as {literal(urlsplit(found.service).netloc)} told "
-        f"on {days}. {percent(estimated / len(found.table), 0)} are the service's estimates, where 0 can stand for a small number. A text "
-        "that names both need not state the fact."
+        f"{len(found.table):,} facts with a count and a level. Counted are places in {literal(found.corpus)} (index "
+        f"{literal(found.index)}) where subject and answer stand within {found.window:,} tokens of each other, as "
+        f"{literal(urlsplit(found.service).netloc)} told on {days}. {estimated} are the service's estimates, "
+        "where 0 can stand for a small number. A text that names both need not state the fact."
     )
