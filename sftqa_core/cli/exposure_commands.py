@@ -15,7 +15,7 @@ from sftqa_core.records.amounts import duration
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """`sftqa exposures --model M`."""
-    add_settings(parser, ExposureSettings, required=("model",))
+    add_settings(parser, ExposureSettings, required=("model", "source"))
     add_scheme(parser)
     parser.add_argument("--yes", action="store_true", help="send it; without this it is shown what would be sent, and nothing is sent")
 
@@ -73,6 +73,8 @@ def as_text(result: dict[str, Any]) -> str:
         lines.append(f"{asked['asked']:,} facts counted in {asked['requests']:,} requests, kept in {asked['file']}.{refused}")
     else:
         lines.append(f"Counts of all {plan.kept:,} facts that can be asked about are kept. Nothing was sent.")
+    if known is None and not plan.kept and asked is None:
+        return "\n".join(lines)
     if known is None:
         return "\n".join([*lines, f"None of the counted facts has a level yet: sftqa probe --model {plan.model} --source {plan.source}"])
     lines += ["", f"Counts in {known['corpus']}, subject and answer within {known['window']} tokens of each other, {known['service']}:"]

@@ -15,7 +15,7 @@ class ExposureSettings(Record):
     """Which facts' subjects and answers are counted in the corpus of which model."""
 
     model: str = setting(label="Model", flag="--model", rank=0, help="a model of the hub whose training corpus has a known index")
-    source: str = like(ProbeSettings, "source")
+    source: str = setting(label="Facts", flag="--source", rank=0, help="real facts: entity-questions, a path, or hub:owner/name")
     split: str = like(ProbeSettings, "split")
     domain: str = like(ProbeSettings, "domain")
     limit: int | None = like(ProbeSettings, "limit", help="ask about at most this many facts, the first that a probe takes")

@@ -120,7 +120,7 @@ def exposures(model: str, source: str, split: str = "test", domain: str = "all",
 
     try:
         corpus, _ = corpus_of(catalogue.find_model(model))
-    except SettingsError:
+    except SftqaError:  # whoever shows the model says what is wrong with it
         return None
     services = _services(corpus)
     known = profile(model, source, split, domain, scheme) if services else None

@@ -84,7 +84,7 @@ def test_nothing_is_sent_without_yes(hub_model, online, quick, capsys):
         assert " test 0" in told.splitlines()[1]
         assert " AND " in told.splitlines()[3]
         assert "It counts them in the Pile (v4_piletrain_llama), which EleutherAI/pythia-160m was trained on." in told
-        assert "Nothing was sent. Send it: the same command with --yes" in told
+        assert told.endswith("Nothing was sent. Send it: the same command with --yes\n")
         plan = json.loads(run(capsys, *asked_of(fake, hub_model, "--json")))
         assert (plan["asked"], plan["missing"], plan["plan"]["requests"]) == (None, 32, 68)
         assert fake.asked == []
@@ -202,5 +202,5 @@ def test_a_model_without_a_known_corpus_has_no_counts(world):
 
 def test_settings_say_no_to_what_is_no_setting():
     """Bounds are the service's own."""
-    assert (ExposureSettings("m").window, ExposureSettings("m").pause_s) == (100, 0.5)
-    assert ExposureSettings.from_dict(ExposureSettings("m", window=10).to_dict()).window == 10
+    assert (ExposureSettings("m", "f").window, ExposureSettings("m", "f").pause_s) == (100, 0.5)
+    assert ExposureSettings.from_dict(ExposureSettings("m", "f", window=10).to_dict()).window == 10
