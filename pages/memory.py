@@ -6,6 +6,7 @@ from pages._ui import address, background, glossary, panels, pickers, resources,
 from pages._ui.facts import fact_list, memory_panels, tuned_panel
 from pages._ui.facts.alias_panel import alias_button
 from pages._ui.facts.consistency_panel import consistency_panel
+from pages._ui.facts.exposure_panel import exposure_panel
 from pages._ui.facts.fetch_panel import facts_here
 from pages._ui.facts.probe_panel import is_second, probe_button
 from pages._ui.facts.relations_panel import missing_templates, templates_button
@@ -71,6 +72,8 @@ else:
         trust_panel(model, source, split, domain, scheme, stamp)
     with panels.errors_shown():
         consistency_panel(model, source, split, domain, scheme)
+    with panels.errors_shown():
+        exposure_panel(model, source, split, domain, scheme)
 
 st.subheader("Facts", anchor=False)
 with panels.errors_shown():

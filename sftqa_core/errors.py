@@ -42,6 +42,10 @@ class ModelUnavailable(SftqaError):
     """A model that is not here, cannot be fetched, or must not be loaded."""
 
 
+class ServiceUnavailable(SftqaError):
+    """A public service that a person asked to be asked gives no answer that can be used."""
+
+
 class NotEnoughFacts(SftqaError):
     """More facts were asked for than the source can supply at the wanted levels."""
 

@@ -42,6 +42,10 @@ LEVELS = (
     "low_samples", "high_samples", "low_templates", "high_templates",
 )  # fmt: skip
 COMPLETIONS = ("fact_id", "template", "prompt", "text", "count", "tokens", "stop", "matched")
+EXPOSURES = (
+    "fact_id", "relation", "subject", "level", "score", "corpus", "index", "window", "count", "subject_count", "object_count", "estimated",
+    "asked_at",
+)  # fmt: skip
 STUDIES = ("name", "kind", "question", "models", "source", "n", "seeds", "recipe", "shipped", "finished")
 CELLS = ("cell", "model", "n", "levels", "recipe", "seed")
 FINDINGS = ("about", "question", "verdict", "text")
@@ -177,6 +181,14 @@ def levels(model: str, source: str = "atlas", split: str = "test", domain: str =
 def completions(model: str, source: str, fact_id: str, scheme: LevelScheme | None = None) -> pd.DataFrame:
     """COMPLETIONS of one fact, a row for each different text that followed a template's prompt."""
     return workflows.completions(model, source, fact_id, scheme)[list(COMPLETIONS)]
+
+
+def exposures(
+    model: str, source: str = "atlas", split: str = "test", domain: str = "all", scheme: LevelScheme | None = None
+) -> pd.DataFrame:
+    """EXPOSURES of facts that have a level and a count in the model's training corpus (`sftqa exposures`); no rows where none has."""
+    known = workflows.exposures(model, source, split, domain, scheme)
+    return _frame((), EXPOSURES) if known is None else known.table[list(EXPOSURES)]
 
 
 # ---- studies ----

@@ -24,6 +24,7 @@ SIGNATURES = {
     "completions": "model, source, fact_id, scheme=None",
     "curve": "run",
     "examples": "run",
+    "exposures": "model, source='atlas', split='test', domain='all', scheme=None",
     "findings": "study",
     "inside_tables": "names",
     "levels": "model, source='atlas', split='test', domain='all', scheme=None",
@@ -43,6 +44,7 @@ FROZEN = {
     "LEVELS": "fact_id relation subject question answers split domain echo level score hits completions low_samples high_samples "
     "low_templates high_templates",
     "COMPLETIONS": "fact_id template prompt text count tokens stop matched",
+    "EXPOSURES": "fact_id relation subject level score corpus index window count subject_count object_count estimated asked_at",
     "STUDIES": "name kind question models source n seeds recipe shipped finished",
     "CELLS": "cell model n levels recipe seed",
     "FINDINGS": "about question verdict text",

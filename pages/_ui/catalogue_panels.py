@@ -183,7 +183,8 @@ def _name_base(name: str) -> None:
 
 def _facts(offer: Any) -> list[str]:
     card = offer.card
-    pieces = [f"{card.parameters:,} parameters" if card.parameters else "size unknown"]
+    pieces = ["a good first real model"] if offer.advised else []
+    pieces.append(f"{card.parameters:,} parameters" if card.parameters else "size unknown")
     pieces.append(literal(card.architecture) if card.kind == "server" and card.architecture else "")
     pieces.append(f"{_KINDS[offer.chat]} model" if offer.chat is not None else "")
     pieces.append(f"context window {offer.context:,} tokens" if offer.context else "")

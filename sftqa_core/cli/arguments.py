@@ -18,6 +18,7 @@ from sftqa_core.cli import (
     cache_commands,
     compare_commands,
     delete_commands,
+    exposure_commands,
     import_commands,
     inside_commands,
     label_commands,
@@ -78,6 +79,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_beside(add("trust", "how well other ways of probing agree with the full probe, where they were run"), "--against", against)
     before = "another model beside it, such as the one that it was tuned from: what changed on the facts that both were probed on"
     _add_beside(add("consistency", "whether a model always gives the same answer, right or wrong, as stored"), "--before", before)
+    exposure_commands.add_options(add("exposures", "how often facts stand in a model's training corpus, asked of a public service"))
     train = add("train", "fine-tune on n facts and evaluate before and after")
     _add_train(train, required=("model", "n"))
     train.add_argument("--export", metavar="FILE", help="write the run as YAML to this file, which must not exist, and run nothing")

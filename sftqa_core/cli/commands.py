@@ -336,6 +336,8 @@ def _explained(result: dict[str, Any]) -> list[str]:
         lines = [f"Memory on {device}: this machine has no usable one, so fit cannot be estimated."]
     else:
         lines = [f"Memory on {device}: {gigabytes(free)} of {gigabytes(total)} are free. *: more than is free now. **: more than it has."]
+    if advised := [model["name"] for model in result["models"] if model["advised"]]:
+        lines.append(f"Good first real models: {', '.join(advised)}.")
     if result["lacking"]:
         lines.append(result["lacking"])
     if any(model["state"] == "gated" for model in result["models"]):

@@ -169,9 +169,29 @@ def spearman_interval(one: np.ndarray, other: np.ndarray, alpha: float = ALPHA) 
     if len(one) < 4 or np.ptp(one) == 0 or np.ptp(other) == 0:
         return Estimate(None, None, None)
     value = float(np.clip(np.corrcoef(_ranks(one), _ranks(other))[0, 1], -1, 1))
+    return Estimate(value, *_around(value, len(one) - 3, alpha))
+
+
+def _around(value: float, dof: int, alpha: float) -> tuple[float, float]:
     inside = math.atanh(np.clip(value, -0.999999, 0.999999))
-    half = deviations(alpha) * math.sqrt((1 + value**2 / 2) / (len(one) - 3))
-    return Estimate(value, math.tanh(inside - half), math.tanh(inside + half))
+    half = deviations(alpha) * math.sqrt((1 + value**2 / 2) / dof)
+    return math.tanh(inside - half), math.tanh(inside + half)
+
+
+def partial_spearman(one: np.ndarray, other: np.ndarray, given: np.ndarray, alpha: float = ALPHA) -> Estimate:
+    """Rank correlation of two measures, given a third one: that of what is left of their ranks after a straight line in the third's ranks.
+
+    The interval is `spearman_interval`'s, with one setting less for the measure that is given. All None with fewer than 5 settings, or
+    where nothing is left: a measure is the same for all, or its ranks follow from the third's alone.
+    """
+    if len(one) < 5 or min(np.ptp(values) for values in (one, other, given)) == 0:
+        return Estimate(None, None, None)
+    (_, together, first), (_, _, second), _ = np.corrcoef([_ranks(one), _ranks(other), _ranks(given)])
+    left = (1 - first**2) * (1 - second**2)
+    if left < 1e-12:
+        return Estimate(None, None, None)
+    value = float(np.clip((together - first * second) / math.sqrt(left), -1, 1))
+    return Estimate(value, *_around(value, len(one) - 4, alpha))
 
 
 class TwoWay(NamedTuple):

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -127,10 +128,22 @@ def _pair(first: str, second: str, row: dict[Any, Any]) -> str:
 
 
 SCORES = {"all": "score", "seen": "seen_score", "unseen": "unseen_score"}
-_KINDS = ((False, "uncontested", style.GREY, "circle"), (True, "contested", "#d1495b", "diamond"))  # no level's colours
+_CONTESTED = ((False, "uncontested", style.GREY, "circle"), (True, "contested", "#d1495b", "diamond"))  # no level's colours
+_ESTIMATED = ((False, "counted", style.GREY, "circle"), (True, "estimated count", "#d1495b", "diamond"))
 _BINS = 8
 MOST_SIGNS = 300  # facts with a sign of their own: a browser draws each twice
-_TICKS = (0, *(step * 10**power for power in range(6) for step in (1, 3)))
+_TICKS = (0, *(step * 10**power for power in range(10) for step in (1, 3)))
+
+
+@dataclass(frozen=True)
+class _Counted:
+    """What stands on the axis, and how it is called: `{:,}` or `{:,.0f}` for a number."""
+
+    column: str  # of the counts
+    score: str  # of the scores
+    each: str  # of one fact
+    about: str  # of several with about so many
+    never: str
 
 
 def planted_figure(facts: pd.DataFrame, templates: str = "all", height: int = 380) -> go.Figure:
@@ -140,35 +153,51 @@ def planted_figure(facts: pd.DataFrame, templates: str = "all", height: int = 38
     the pre-training text used count ("seen"), others ("unseen"), or all. Means are of all facts with about as many mentions;
     fewer than 30 facts give a hollow marker. Of more than `MOST_SIGNS` facts so many, drawn at random, have a sign.
     """
-    column = SCORES[templates]
+    counted = _Counted("exposures", SCORES[templates], "{:,} mentions", "about {:,.0f} mentions", "never mentioned")
     figure = style.canvas(height, x_title="mentions in the pre-training text", y_title="memory score R")
+    contested = facts["contested"].fillna(False).astype(bool) if "contested" in facts else pd.Series(False, index=facts.index)
+    return _against_counts(figure, facts, counted, contested, _CONTESTED)
+
+
+def corpus_figure(facts: pd.DataFrame, height: int = 380) -> go.Figure:
+    """The same for a real model: how often texts of its training corpus name subject and answer together. Estimated counts apart.
+
+    `facts` has count, estimated, score, level, subject and relation. The axis says what was counted; it is no number of statements.
+    """
+    counted = _Counted("count", "score", "named together {:,} times", "named together about {:,.0f} times", "not counted together")
+    figure = style.canvas(height, x_title="places in the corpus that name both", y_title="memory score R")
+    return _against_counts(figure, facts, counted, facts["estimated"].astype(bool), _ESTIMATED)
+
+
+def _against_counts(
+    figure: go.Figure, facts: pd.DataFrame, counted: _Counted, apart: "pd.Series[bool]", kinds: Sequence[tuple[bool, str, str, str]]
+) -> go.Figure:
     figure.update_yaxes(range=[-0.03, 1.03])
-    if not {"exposures", column} <= set(facts):
+    if not {counted.column, counted.score} <= set(facts):
         return figure
-    known = facts[facts["exposures"].notna() & facts[column].notna()]
-    axis = style.LogAxis(known["exposures"].astype(float))
-    contested = known["contested"].fillna(False).astype(bool) if "contested" in known else known["exposures"] < 0
+    known = facts[facts[counted.column].notna() & facts[counted.score].notna()]
+    axis = style.LogAxis(known[counted.column].astype(float))
     shown = known.sample(MOST_SIGNS, random_state=0).sort_index() if len(known) > MOST_SIGNS else known
     for draw, some in ((_signs, shown), (_means, known)):  # all lines stand above all facts
-        for flag, name, colour, sign in _KINDS:
-            group = some[contested[some.index] == flag]
+        for flag, name, colour, sign in kinds:
+            group = some[apart[some.index] == flag]
             if len(group):
-                draw(figure, group, column, axis, name, colour, sign)
+                draw(figure, group, counted, axis, name, colour, sign)
     axis.draw(figure, [tick for tick in _TICKS if axis.numbers and axis.numbers[0] <= tick <= axis.numbers[-1]])
     figure.update_xaxes(tickangle=0)
     return figure
 
 
-def _signs(figure: go.Figure, facts: pd.DataFrame, column: str, axis: style.LogAxis, name: str, colour: str, sign: str) -> None:
+def _signs(figure: go.Figure, facts: pd.DataFrame, counted: _Counted, axis: style.LogAxis, name: str, colour: str, sign: str) -> None:
     figure.add_scatter(
-        x=[axis.place(float(count)) for count in facts["exposures"]], y=facts[column].astype(float).tolist(), mode="markers",
+        x=[axis.place(float(count)) for count in facts[counted.column]], y=facts[counted.score].astype(float).tolist(), mode="markers",
         marker={"size": 5, "color": colour, "symbol": sign, "opacity": 0.25}, showlegend=False,
-        text=[_planted_hover(row, column, name) for row in facts.to_dict("records")], **style.POINTED,
+        text=[_fact_hover(row, counted, name) for row in facts.to_dict("records")], **style.POINTED,
     )  # fmt: skip
 
 
-def _means(figure: go.Figure, facts: pd.DataFrame, column: str, axis: style.LogAxis, name: str, colour: str, sign: str) -> None:
-    counts, scores = facts["exposures"].to_numpy(dtype=float), facts[column].to_numpy(dtype=float)
+def _means(figure: go.Figure, facts: pd.DataFrame, counted: _Counted, axis: style.LogAxis, name: str, colour: str, sign: str) -> None:
+    counts, scores = facts[counted.column].to_numpy(dtype=float), facts[counted.score].to_numpy(dtype=float)
     points = []
     for group in _bins(counts):
         middle = float(np.exp(np.log(counts[group]).mean())) if counts[group][0] > 0 else 0.0
@@ -177,7 +206,7 @@ def _means(figure: go.Figure, facts: pd.DataFrame, column: str, axis: style.LogA
     figure.add_scatter(
         name=name, x=[x for x, *_ in points], y=[y for _, y, *_ in points], mode="lines+markers", line={"color": colour, "width": 2},
         marker={"size": 10, "color": colour, "symbol": symbols, "line": {"color": colour, "width": 2}}, showlegend=True,
-        text=[_mean_hover(name, middle, inside) for *_, middle, inside in points], **style.POINTED,
+        text=[_mean_hover(name, counted, middle, inside) for *_, middle, inside in points], **style.POINTED,
     )  # fmt: skip
 
 
@@ -192,14 +221,15 @@ def _bins(counts: np.ndarray) -> list[np.ndarray]:
     return [group for group in groups if group.any()]
 
 
-def _planted_hover(row: dict[Any, Any], column: str, name: str) -> str:
+def _fact_hover(row: dict[Any, Any], counted: _Counted, name: str) -> str:
     level = f", {style.plain(row['level'])}" if isinstance(row.get("level"), str) else ""
-    words = f"<b>{style.plain(row['subject'])}</b> ({style.plain(row['relation'])})<br>{int(row['exposures']):,} mentions, {name}"
-    return f"{words}<br>R {row[column]:.2f}{level}"
+    told = counted.each.format(int(row[counted.column]))
+    words = f"<b>{style.plain(row['subject'])}</b> ({style.plain(row['relation'])})<br>{told}, {name}"
+    return f"{words}<br>R {row[counted.score]:.2f}{level}"
 
 
-def _mean_hover(name: str, middle: float, scores: np.ndarray) -> str:
-    about = f"about {middle:,.0f} mentions" if middle else "never mentioned"
+def _mean_hover(name: str, counted: _Counted, middle: float, scores: np.ndarray) -> str:
+    about = counted.about.format(middle) if middle else counted.never
     words = f"<b>{name}, {about}</b><br>mean R {scores.mean():.2f} of {style.counted(len(scores), 'fact')}"
     if len(scores) < style.FEW:
         return words + style.too_few(len(scores))

@@ -72,6 +72,7 @@ class HubModel(Record):
     licence: str  # the hub's word
     gated: bool  # an account has to accept its terms first
     chat: bool  # tuned to follow instructions; else a base model
+    advised: bool = False  # as one of the first real models to try: small, open, quickly probed on a laptop
     config: dict[str, Any] = field(default_factory=dict)  # settings of its config.json that decide its size
 
     @property
@@ -94,9 +95,9 @@ class HubModel(Record):
 
 @cache
 def hub_models() -> dict[str, HubModel]:
-    """The table, by hub id, in its own order."""
+    """The table, by hub id: those that are advised first, else in its own order."""
     rows = tomllib.loads(TABLE.read_text(encoding="utf-8"))["model"]
-    return {row["name"]: HubModel.from_dict(row) for row in rows}
+    return {row["name"]: HubModel.from_dict(row) for row in sorted(rows, key=lambda row: not row.get("advised", False))}
 
 
 def known_model(name: str) -> HubModel | None:

@@ -56,6 +56,7 @@ class Offer(Record):
     context: int | None = None  # tokens
     size_bytes: int | None = None  # of the download, about
     needs: tuple[Need, ...] = ()  # empty where its widths are not known
+    advised: bool = False  # as one of the first real models to try
 
     def need(self, work: str) -> Need | None:
         """What one kind of work needs; None where that is not known or can't be done on the device."""
@@ -181,6 +182,7 @@ def _listed(card: ModelCard, added: bool, device: str, ram: devices.DeviceRam | 
         chat={"chat": True, "base": False}.get(kind_of_model(card.name, kind=card.kind)),
         context=listed.context if listed else context,
         needs=needs(shape, device, ram, OPEN.get(card.kind, 1.0)),
+        advised=bool(listed and listed.advised),
     )
 
 
@@ -221,6 +223,7 @@ def _known(
         model.context,
         model.size_bytes,
         needs(model.shape, device, ram),
+        model.advised,
     )
 
 

@@ -7,6 +7,7 @@ evaluation/predictions.py.
 
 from sftqa_core.records.asking import ASKED, MOST_COLUMNS, RUN, Candidate, Column, Question, Reply, Sampled, Scored, Step, Warm
 from sftqa_core.records.comparison import MEANS, ComparedBase, ComparedRun, Comparison, DomainMeans, MeanAccuracy, PairTest, Remade
+from sftqa_core.records.exposing import COUNT_SERVICE, AskedExposures, ExposurePlan, ExposureRanks, ExposureSettings
 from sftqa_core.records.inside import MEASURES, InsideSettings
 from sftqa_core.records.job import ACTIVE, DEVICELESS, KEPT, MOVES, OVER, Job, Resources
 from sftqa_core.records.labels import LABELLED, Deleted, Label, Labelled

@@ -25,6 +25,7 @@ KEPT = {  # kind of work -> what is kept when it ends early
     "select": "Probed facts are kept.",
     "fetch": "Files that are complete are kept.",
     "facts": "Files that are complete are kept.",
+    "exposures": "Counts that were told are kept.",
 }
 DEVICELESS = ("fetch", "facts")  # kinds of work that wait for the network: they take no device, and none has to be free for them
 ACTIVE, OVER = ("queued", "running", "stopping"), ("done", "failed", "cancelled")  # states of a job

@@ -29,6 +29,7 @@ from sftqa_core.workflows.bundles.bundle_imports import import_bundle, import_up
 from sftqa_core.workflows.bundles.bundle_packing import pack
 from sftqa_core.workflows.consistency_reports import Consistency, consistency, consistency_change, fact_answers, fact_consistency
 from sftqa_core.workflows.deleting import delete, deleted, find_deleted, size_on_disk, undelete
+from sftqa_core.workflows.exposures import Exposures, ask_exposures, exposure_plan, exposures, exposures_stamp
 from sftqa_core.workflows.gallery import Prepared, gallery
 from sftqa_core.workflows.label_files import Labels, change_label, find, id_of, labels
 from sftqa_core.workflows.label_files import stamp as labels_stamp

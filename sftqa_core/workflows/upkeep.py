@@ -221,6 +221,7 @@ KINDS = {
     "answers": Kind(_in("answers"), _check_folder),
     "cells": Kind(_in("cells"), _check_folder),
     "looks inside": Kind(_in("inside"), _check_folder),
+    "exposures": Kind(_in("exposures"), _check_folder),
     "imports": Kind(_in("imports"), _check_folder),
     "studies": Kind(_files("studies/*.yaml"), _check_file),
     "reports": Kind(_files("reports/*.json"), _check_file),

@@ -37,7 +37,7 @@ from sftqa_core.workflows.label_files import Labels
 from sftqa_core.workflows.lookups import Trust
 from sftqa_core.workflows.study_reports import study_name
 from sftqa_core.workflows.tested.fact_stories import FactInRun
-from tests.pages import ask_standin, consistency_standin
+from tests.pages import ask_standin, consistency_standin, exposure_standin
 
 RELATIONS = {"P17": "in", "P19": "in", "P36": "in", "P106": "out", "P26": "out"}
 NASTY = ["<b>bold</b> $x^2$ :smile:", "=HYPERLINK(1)", "[link](http://example.invalid) **x**"]
@@ -183,6 +183,7 @@ def workflows(
     second_probe: bool = True,
     saying: dict[str, list[str]] | None = None,
     answers: bool = False,
+    counted: int = 0,
 ) -> ModuleType:
     """A module that answers like sftqa_core.workflows."""
     module = ModuleType("sftqa_core.workflows")
@@ -292,6 +293,7 @@ def workflows(
     module.labels, module.labels_stamp, module.deleted, module.size_on_disk = Labels, str, list, lambda thing: 12_345
     ask_standin.add(module)
     consistency_standin.add(module, facts_and_levels(), answers)
+    exposure_standin.add(module, facts_and_levels(), counted)
     module.facts_saying = lambda model, source, words, scheme: (saying or {}).get(words, [])
 
     def fact_levels(

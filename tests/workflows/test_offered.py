@@ -43,7 +43,7 @@ def of(table: offered.Offered, name: str) -> offered.Offer:
 
 
 def test_what_is_here_stands_first_and_no_model_twice(own_folder: Path):
-    """Built-in, own folder, what was added and is not here, then the table of known ones."""
+    """Built-in, own folder, what was added and is not here, then the table of known ones, those that are advised first."""
     offered.add_model(str(own_folder))
     offered.add_model("owner/later")
     offered.add_model("Qwen/Qwen2-0.5B")
@@ -51,7 +51,9 @@ def test_what_is_here_stands_first_and_no_model_twice(own_folder: Path):
     names = [offer.card.name for offer in table.offers]
     assert len(names) == len(set(names))
     assert [offer.state for offer in table.offers][:5] == ["here"] * 5
-    assert names[4:8] == [str(own_folder), "Qwen/Qwen2-0.5B", "owner/later", "meta-llama/Llama-2-7b-hf"]
+    assert names[4:8] == [str(own_folder), "Qwen/Qwen2-0.5B", "owner/later", "HuggingFaceTB/SmolLM2-360M"]
+    assert names[8:13] == [f"EleutherAI/pythia-{size}" for size in ("14m", "31m", "70m", "160m", "410m")]
+    assert [offer.card.name for offer in table.offers if offer.advised] == names[7:13]
     assert {offer.card.name for offer in table.offers if offer.added} == {str(own_folder), "owner/later", "Qwen/Qwen2-0.5B"}
     assert set(hub_models()) <= set(names)
 
