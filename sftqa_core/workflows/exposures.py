@@ -87,7 +87,7 @@ def _chosen(settings: ExposureSettings) -> _Chosen:
 
     if is_atlas(settings.source):
         raise SettingsError(
-            f"{settings.source} is an invented world, which no real corpus speaks of. Choose real facts: --source entity-questions"
+            f"{settings.source} is an invented world, which no real corpus speaks of. Choose real facts: --source entity-questions-sample"
         )
     corpus, note = corpus_for(catalogue.find_model(settings.model), settings.index)
     store = CountStore(service_address(settings.service), corpus.index)
