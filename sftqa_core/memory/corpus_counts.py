@@ -171,7 +171,7 @@ def missing(asked: Sequence[Question], table: pd.DataFrame, window: int) -> Miss
     """Those of the questions whose counts are not in COUNTS, each once."""
     there = set(table["asked"])
     new = {key: asks for asks in asked if (key := asks.asked(window)) not in there}
-    alone = {}
+    alone: dict[str, Count] = {}
     for kind in ("subject", "object"):
         pairs = zip(table[f"{kind}_query"], table[f"{kind}_count"], strict=True)
         alone |= {text: Count(int(count), False) for text, count in pairs}
