@@ -132,7 +132,8 @@ _CONTESTED = ((False, "uncontested", style.GREY, "circle"), (True, "contested", 
 _ESTIMATED = ((False, "counted", style.GREY, "circle"), (True, "estimated count", "#d1495b", "diamond"))
 _BINS = 8
 MOST_SIGNS = 300  # facts with a sign of their own: a browser draws each twice
-_TICKS = (0, *(step * 10**power for power in range(10) for step in (1, 3)))
+_TICKS = (0, *(step * 10**power for power in range(6) for step in (1, 3)))
+_WIDE = (0, *(100**power for power in range(7)))  # where counts span many powers of ten
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,7 @@ class _Counted:
     each: str  # of one fact
     about: str  # of several with about so many
     never: str
+    close: float = math.inf  # beyond that number ticks stand far apart: a telephone has no room for more
 
 
 def planted_figure(facts: pd.DataFrame, templates: str = "all", height: int = 380) -> go.Figure:
@@ -164,7 +166,7 @@ def corpus_figure(facts: pd.DataFrame, height: int = 380) -> go.Figure:
 
     `facts` has count, estimated, score, level, subject and relation. The axis says what was counted; it is no number of statements.
     """
-    counted = _Counted("count", "score", "named together {:,} times", "named together about {:,.0f} times", "not counted together")
+    counted = _Counted("count", "score", "named together {:,} times", "named together about {:,.0f} times", "not counted together", 1_000)
     figure = style.canvas(height, x_title="places in the corpus that name both", y_title="memory score R")
     return _against_counts(figure, facts, counted, facts["estimated"].astype(bool), _ESTIMATED)
 
@@ -183,7 +185,8 @@ def _against_counts(
             group = some[apart[some.index] == flag]
             if len(group):
                 draw(figure, group, counted, axis, name, colour, sign)
-    axis.draw(figure, [tick for tick in _TICKS if axis.numbers and axis.numbers[0] <= tick <= axis.numbers[-1]])
+    ticks = _WIDE if axis.numbers and axis.numbers[-1] > counted.close else _TICKS
+    axis.draw(figure, [tick for tick in ticks if axis.numbers and axis.numbers[0] <= tick <= axis.numbers[-1]])
     figure.update_xaxes(tickangle=0)
     return figure
 

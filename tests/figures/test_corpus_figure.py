@@ -49,10 +49,11 @@ def test_words_say_what_was_counted():
 
 
 def test_large_counts_have_ticks_and_many_facts_few_signs():
-    """Up to hundreds of millions."""
+    """Up to hundreds of millions, whose ticks have room on a telephone."""
     figure = corpus_figure(facts(*[(10 ** (at % 9), False, 0.5) for at in range(MOST_SIGNS + 50)]))
     assert len(parts(figure)[0][0].x) == MOST_SIGNS
-    assert math.log10(100_000_000) in figure.layout.xaxis.tickvals
+    assert figure.layout.xaxis.tickvals == pytest.approx((0, 2, 4, 6, 8))
+    assert math.log10(300) in corpus_figure(facts((1, False, 0.5), (900, False, 0.5))).layout.xaxis.tickvals
 
 
 def test_no_facts_no_signs():
