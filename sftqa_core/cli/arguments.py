@@ -67,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     fetch = add("fetch", "download a model of the hub to this machine now, or read a GGUF model into the cache")
     fetch.add_argument("name", help="owner/name, or owner/name@revision with a branch, a tag or a commit of 40 digits; or a GGUF file")
     probe = add("probe", "measure how much of a set of facts a model has memorised")
+    _add_cluster(probe)
     add_settings(probe, records.ProbeSettings, required=("model",))
     add_setting(probe, declared(records.SamplerSettings)["seed"])
     add_scheme(probe, "--method")
@@ -87,8 +88,10 @@ def build_parser() -> argparse.ArgumentParser:
     select = add("select", "write the n examples a run would train on, as JSON Lines")
     _add_train(select, required=("model", "n"))
     select.add_argument("--out", required=True, help="file to write; it must not exist")
-    _add_study(add("study", "many runs that answer one question together"))
-    _add_sweep(add("sweep", "try learning rates around the default, measured on dev facts only"))
+    _add_study(study := add("study", "many runs that answer one question together"))
+    _add_cluster(study)
+    _add_sweep(sweep := add("sweep", "try learning rates around the default, measured on dev facts only"))
+    _add_cluster(sweep)
     add("runs", "finished runs, pinned ones first, then newest first")
     add("show", "one run's results").add_argument("run", help="a run's name, as 'sftqa runs' lists it")
     compare_commands.add_options(
@@ -110,6 +113,12 @@ def build_parser() -> argparse.ArgumentParser:
     bench_commands.add_options(add("bench", "measure this machine's GPU into a file that can be shared, or show such files side by side"))
     add("doctor", "check the installation, devices and folders")
     return parser
+
+
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    """For work that is made of pieces, and for the explorer, whose jobs it is for."""
+    words = "head of a running Ray cluster, machine:port, on whose devices the pieces are done (docs/cluster.md); default: SFTQA_CLUSTER"
+    parser.add_argument("--cluster", metavar="ADDRESS", help=words)
 
 
 def _add_facts(parser: argparse.ArgumentParser) -> None:
@@ -177,6 +186,7 @@ def _add_app(parser: argparse.ArgumentParser) -> None:
     base = "what stands behind that address before every page (/user/NAME/proxy/8501), whether the proxy passes it on or not"
     parser.add_argument("--base-path", default="", metavar="PATH", help=base)
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
+    _add_cluster(parser)
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:
