@@ -127,6 +127,8 @@ class Driver:
             say({"log": line})
         task = self.board.done(worker.number)
         if said["error"] is None:
+            if task.lost_by:
+                say({"log": f"The piece that was lost was done by worker {worker.number + 1}, in attempt {len(task.lost_by) + 1}."})
             say({"done": task.number})
         else:
             self._fail(said["error"])
