@@ -51,7 +51,7 @@ def on_cluster(address: str, device: str, gpus: int, reporter: Reporter) -> Iter
     reporter.log(f"{warning(address)} Work is admitted by token, telemetry is off, no dashboard is started.")
     uncounted(reporter, "waiting for the cluster")
     workspace, name = Workspace.current(), f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
-    folder, mark, log = workspace.root / "cluster" / name, secrets.token_hex(16), workspace.state / "cluster" / f"{name}.log"
+    folder, mark, log = workspace.cluster / name, secrets.token_hex(16), workspace.drivers / f"{name}.log"
     write_bytes(folder / MARK, mark.encode())
     log.parent.mkdir(parents=True, exist_ok=True)
     passed = {"SFTQA_CACHE": str(workspace.root), "SFTQA_SHIPPED": os.environ.get("SFTQA_SHIPPED", "")}
