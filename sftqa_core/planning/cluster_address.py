@@ -9,7 +9,7 @@ from sftqa_core.models.serving.addresses import is_server
 
 VARIABLE = "SFTQA_CLUSTER"
 SPREAD = ("study", "sweep", "probe")  # kinds of work that are made of pieces
-_ADDRESS = re.compile(r"(?!auto$|local$)[A-Za-z0-9.-]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
+_ADDRESS = re.compile(r"(?!auto$|local$)[A-Za-z0-9][A-Za-z0-9.-]*:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
 
 
 def cluster_address() -> str:

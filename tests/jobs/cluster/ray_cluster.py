@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
 
     services.get_node = patient(services.get_node)
     cluster = Cluster(initialize_head=True, head_node_args={**_NODE, "num_cpus": 0, "num_gpus": 0, "include_dashboard": False})
-    nodes = {number: cluster.add_node(**_NODE) for number in (1, 2)}
+    nodes = {number: cluster.add_node(**_NODE) for number in range(1, 1 + int(os.environ.get("NODES", "2")))}
     while True:
         pids = {number: [info.process.pid for infos in node.all_processes.values() for info in infos] for number, node in nodes.items()}
         say({"address": cluster.address, "nodes": {str(number): {"id": nodes[number].node_id, "pids": pids[number]} for number in nodes}})
