@@ -88,10 +88,8 @@ def build_parser() -> argparse.ArgumentParser:
     select = add("select", "write the n examples a run would train on, as JSON Lines")
     _add_train(select, required=("model", "n"))
     select.add_argument("--out", required=True, help="file to write; it must not exist")
-    _add_study(study := add("study", "many runs that answer one question together"))
-    _add_cluster(study)
-    _add_sweep(sweep := add("sweep", "try learning rates around the default, measured on dev facts only"))
-    _add_cluster(sweep)
+    _add_study(add("study", "many runs that answer one question together"))
+    _add_sweep(add("sweep", "try learning rates around the default, measured on dev facts only"))
     add("runs", "finished runs, pinned ones first, then newest first")
     add("show", "one run's results").add_argument("run", help="a run's name, as 'sftqa runs' lists it")
     compare_commands.add_options(
@@ -162,6 +160,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, records.StudySettings, *others, shots=lambda text: tuple(sorted({*numbers(text)} - {0})))  # 0: there anyway
     add_recipe(parser, records.StudySettings)
     add_scheme(parser)
+    _add_cluster(parser)
 
 
 def _add_sweep(parser: argparse.ArgumentParser) -> None:
@@ -170,6 +169,7 @@ def _add_sweep(parser: argparse.ArgumentParser) -> None:
     add_setting(parser, known["rates"], dest="sweep_rates")
     add_setting(parser, known["seeds"], dest="sweep_seeds")
     parser.add_argument("--report-only", action="store_true", help="report what is known now and run nothing")
+    _add_cluster(parser)
 
 
 # ---- other commands ----

@@ -88,14 +88,17 @@ def code_fingerprint() -> str:
 
 
 class NodeReporter(Silent):
-    """Keeps lines until the piece's end, and looks for the stop request in the shared folder."""
+    """Keeps lines until the piece's end, each once (pieces of a probe say the same), and looks for the stop request."""
 
     def __init__(self, folder: Path):
         self._stop, self._looked_s = folder / STOP, -1e9
         self.lines: list[str] = []
+        self._logged: set[str] = set()
 
     def log(self, line: str) -> None:
-        self.lines.append(line)
+        if line not in self._logged:
+            self._logged.add(line)
+            self.lines.append(line)
 
     def check(self) -> None:
         if time.monotonic() - self._looked_s >= _LOOK_S:
