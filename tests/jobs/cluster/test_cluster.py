@@ -19,14 +19,16 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.errors import SettingsError, SftqaError, Stopped
+from sftqa_core.jobs.cluster.ray_executor import RayExecutor
 from sftqa_core.jobs.cluster.ray_mapper import on_cluster
+from sftqa_core.jobs.lease import leases
 from sftqa_core.processes import Talk, our_environment, talking
 from sftqa_core.progress import Progress, Recorder
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, StudySettings
 from sftqa_core.studies.model_study import ModelStudy
 from sftqa_core.workflows import study_runs
 from tests.jobs.cluster.ray_cluster import ENVIRONMENT
-from tests.jobs.job_processes import until
+from tests.jobs.job_processes import FAST, end_processes, until
 from tests.workflows.conftest import made, working_in, world  # noqa: F401 - fixtures
 
 pytestmark = [pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed"), pytest.mark.anew]
@@ -170,6 +172,25 @@ def test_a_probe_is_divided(cluster, world):  # noqa: F811
     assert counted[-1] == spread.facts == 32
     assert len(counted) > 1
     assert workflows.probe(settings).levels == spread.levels
+
+
+def test_a_job_goes_to_the_cluster(cluster, world, workspace, monkeypatch):  # noqa: F811
+    """Submitted as ever, with progress and log as ever; it takes no device of this machine, and says where the pieces are done."""
+    monkeypatch.setenv("SFTQA_CLUSTER", cluster.address)
+    monkeypatch.setenv("SFTQA_JOB_MODULE", "sftqa_core.workflows")
+    executor = RayExecutor(workspace, FAST)
+    try:
+        job = executor.submit("probe", ProbeSettings("tiny", world, scheme=SCHEME).to_dict())
+        until(lambda: any(line.startswith("Worker 1") for line in executor.log(job.id)) or executor.status(job.id).finished, 600)
+        assert leases(workspace) == []
+        until(lambda: executor.status(job.id).finished, 600)
+    finally:
+        end_processes(workspace)
+    done, log = executor.status(job.id), executor.log(job.id)
+    assert (done.state, done.error) == ("done", None)
+    assert any(line.startswith(f"The pieces are done by the Ray cluster at {cluster.address}. Ray listens on all") for line in log)
+    updates, _ = executor.progress_since(job.id)
+    assert [(update.done, update.total) for update in updates if update.phase == "probe"][-1] == (32, 32)
 
 
 @pytest.mark.parametrize(
