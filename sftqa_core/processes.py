@@ -3,7 +3,7 @@
 A process is known by host, boot, pid and start time, so that a number that was given to another program is never taken for it: on Linux
 by clock ticks since boot (which a changed clock does not move), elsewhere by the creation time.
 
-A child that answers gets a request, a line of JSON, on standard input, and writes lines of JSON on standard output. Its standard input
+A child that answers gets requests, a line of JSON each, on standard input, and writes lines of JSON on standard output. Its standard input
 stays open while its starter lives: when that ends, in whatever way, the child ends, too.
 """
 
@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sftqa_core.jsonrecord import Record
 from sftqa_core.workspace import PACKAGE
@@ -110,56 +110,82 @@ def our_environment() -> dict[str, str]:
     return environment
 
 
+class Talk:
+    """A child that answers: `ask` it, and get what it says from `heard`, after the last message {"ended": the last line of its log}."""
+
+    def __init__(self, process: subprocess.Popen):
+        self.process = process
+        self.heard: queue.Queue[dict[str, Any]] = queue.Queue()
+
+    def ask(self, request: Mapping[str, Any]) -> None:
+        """Hand it a request."""
+        assert self.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # it died; its log says why
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
+
+
+@contextlib.contextmanager
+def talking(module: str, log: IO[bytes], environment: Mapping[str, str] | None = None) -> Iterator[Talk]:
+    """Start a process that answers; what it writes to standard error goes into `log`, which can be read.
+
+    The process ends with the block. The caller sets the deadlines: `heard.get(timeout=...)`. Raises OSError.
+    """
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
+    talk = Talk(process := start(module, (), environment, encoding="utf-8", errors="replace", **pipes))
+    assert process.stdin is not None
+    assert process.stdout is not None
+    written: Any = process.stdout
+
+    def pass_on() -> None:
+        for line in written:
+            with contextlib.suppress(ValueError):  # a library's, not ours
+                message = json.loads(line)
+                if isinstance(message, dict):
+                    talk.heard.put(message)
+        log.seek(0)
+        talk.heard.put({"ended": (log.read().decode(errors="replace").strip().splitlines() or ["it wrote no log"])[-1]})
+
+    reader = threading.Thread(target=pass_on, daemon=True)
+    reader.start()
+    try:
+        yield talk
+    finally:
+        process.kill()
+        process.wait()
+        reader.join(timeout=5)
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+
 @contextlib.contextmanager
 def answers(module: str, request: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> Iterator[queue.Queue[dict[str, Any]]]:
-    """Start a process and hand it `request`: a queue of its answers, after the last one {"ended": the last line of its log}.
+    """`talking` with one request: the queue of its answers."""
+    with tempfile.TemporaryFile() as log, talking(module, log, environment) as talk:
+        talk.ask(request)
+        yield talk.heard
 
-    The process ends with the block. The caller sets the deadline: `get(timeout=...)`. Raises OSError.
-    """
-    lines: queue.Queue[dict[str, Any]] = queue.Queue()
-    with tempfile.TemporaryFile() as log:
-        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": log}
-        process = start(module, (), environment, encoding="utf-8", errors="replace", **pipes)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        written: Any = process.stdout
 
-        def pass_on() -> None:
-            for line in written:
-                with contextlib.suppress(ValueError):  # a library's, not ours
-                    message = json.loads(line)
-                    if isinstance(message, dict):
-                        lines.put(message)
-            log.seek(0)
-            lines.put({"ended": (log.read().decode(errors="replace").strip().splitlines() or ["it wrote no log"])[-1]})
+def requests() -> queue.Queue[dict[str, Any]]:
+    """In a process that answers: what it is asked, as it comes. From now on this process ends with its starter."""
+    heard: queue.Queue[dict[str, Any]] = queue.Queue()
 
-        reader = threading.Thread(target=pass_on, daemon=True)
-        reader.start()
-        try:
-            with contextlib.suppress(BrokenPipeError):  # it died at once; its log says why
-                process.stdin.write(json.dumps(request) + "\n")
-                process.stdin.flush()
-            yield lines
-        finally:
-            process.kill()
-            process.wait()
-            reader.join(timeout=5)
-            for pipe in (process.stdin, process.stdout):
-                with contextlib.suppress(OSError):
-                    pipe.close()
+    def listen() -> None:
+        waiting = b""
+        while content := os.read(0, 65536):  # not by sys.stdin, whose lock Python wants when it ends
+            *lines, waiting = (waiting + content).split(b"\n")
+            for line in lines:
+                heard.put(json.loads(line))
+        os._exit(1)
+
+    threading.Thread(target=listen, daemon=True).start()
+    return heard
 
 
 def asked() -> dict[str, Any]:
-    """In a process that answers: the request. From now on this process ends with its starter, which never writes there again."""
-    request = json.loads(sys.stdin.readline())
-
-    def end_with_starter() -> None:
-        while os.read(0, 1):  # not by sys.stdin, whose lock Python wants when it ends
-            pass
-        os._exit(1)
-
-    threading.Thread(target=end_with_starter, daemon=True).start()
-    return request
+    """In a process that answers one request: that. From now on this process ends with its starter."""
+    return requests().get()
 
 
 def say(message: Mapping[str, Any]) -> None:

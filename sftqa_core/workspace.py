@@ -166,6 +166,11 @@ class Workspace:
         return self.root / "unfinished"
 
     @property
+    def cluster(self) -> Path:
+        """What this machine and the workers of a cluster leave for each other, one folder for each work while it is done."""
+        return self.root / "cluster"
+
+    @property
     def aliases(self) -> Path:
         """The table of objects that count as the same, as the person edited it."""
         return self.root / "aliases.csv"
@@ -185,6 +190,11 @@ class Workspace:
         """Queue and leases (SQLite and locks): a local disk; SFTQA_STATE overrides."""
         chosen = os.environ.get("SFTQA_STATE")
         return Path(chosen).expanduser().absolute() if chosen else self.root / "state"
+
+    @property
+    def drivers(self) -> Path:
+        """Logs of the drivers of a cluster's work, kept of work that failed."""
+        return self.state / "cluster"
 
     @property
     def jobs(self) -> Path:

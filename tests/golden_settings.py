@@ -173,7 +173,7 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
         },
     ),
     "FetchSettings": (FetchSettings("owner/name"), {"model": "owner/other@main"}),
-    "Resources": (Resources(), {"gpus": 1, "gpu": {"gpus": 1, "gpu": "1"}}),
+    "Resources": (Resources(), {"gpus": 1, "gpu": {"gpus": 1, "gpu": "1"}, "cluster": "192.0.2.7:6379"}),
     "ModelFingerprint": (
         MODEL, {"weights": "fedcba9876543210", "adapter": "0" * 16, "dtype": "nf4", "device": "cuda", "template": "1" * 16, "beginning": 2},
     ),

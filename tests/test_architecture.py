@@ -103,6 +103,11 @@ def test_heavy_libraries_stay_in_their_packages():
     assert offenders({path: libraries(path) & (HEAVY | {"streamlit"}) - allowed[path] for path in SOURCES}) == {}
 
 
+def test_only_the_driver_knows_ray():
+    """Everything else of the core does without it."""
+    assert [path.name for path in SOURCES if "ray" in libraries(path)] == ["ray_driver.py"]
+
+
 def test_no_module_is_part_of_a_circle():
     """Following imports, wherever in a file they stand, never leads back to where one began."""
     names = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in SOURCES}

@@ -16,6 +16,7 @@ from sftqa_core.jobs import current_executor, next_start
 from sftqa_core.jobs.lease import needs_of_device
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.models.serving.addresses import device_for
+from sftqa_core.planning.cluster_address import goes_to
 from sftqa_core.records import (
     ACTIVE,
     OVER,
@@ -129,9 +130,10 @@ def starts_after(settings: TrainSettings | ProbeSettings | StudySettings | Sweep
     try:
         models = run.models if isinstance(run, StudySettings) else () if isinstance(run, PretrainSettings) else (run.model,)
         needs = needs_of_device(device_for(run.device, models), getattr(run, "gpus", 1), held_as(run))
+        cluster = goes_to(next(kind for kind, record in JOB_SETTINGS.items() if record is type(settings)), models)
     except SftqaError:  # preflight says why
         return ""
-    running, queued, starts_in_s = next_start(current_executor(), "train", needs.gpus)  # all of them take a device
+    running, queued, starts_in_s = next_start(current_executor(), "train", needs.gpus, cluster)  # all of them take a device
     if not running + queued:
         return ""
     ahead = " and ".join(f"{count:,} {word}" for count, word in ((running, "running"), (queued, "queued")) if count)

@@ -68,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     fetch = add("fetch", "download a model of the hub to this machine now, or read a GGUF model into the cache")
     fetch.add_argument("name", help="owner/name, or owner/name@revision with a branch, a tag or a commit of 40 digits; or a GGUF file")
     probe = add("probe", "measure how much of a set of facts a model has memorised")
+    _add_cluster(probe)
     add_settings(probe, records.ProbeSettings, required=("model",))
     add_setting(probe, declared(records.SamplerSettings)["seed"])
     add_scheme(probe, "--method")
@@ -114,6 +115,12 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_cluster(parser: argparse.ArgumentParser) -> None:
+    """For work that is made of pieces, and for the explorer, whose jobs it is for."""
+    words = "head of a running Ray cluster, machine:port, on whose devices the pieces are done (docs/cluster.md); default: SFTQA_CLUSTER"
+    parser.add_argument("--cluster", metavar="ADDRESS", help=words)
+
+
 def _add_facts(parser: argparse.ArgumentParser) -> None:
     """`sftqa facts`."""
     add_settings(parser, records.TrainSettings, "source")
@@ -155,6 +162,7 @@ def _add_study(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, records.StudySettings, *others, shots=lambda text: tuple(sorted({*numbers(text)} - {0})))  # 0: there anyway
     add_recipe(parser, records.StudySettings)
     add_scheme(parser)
+    _add_cluster(parser)
 
 
 def _add_sweep(parser: argparse.ArgumentParser) -> None:
@@ -163,6 +171,7 @@ def _add_sweep(parser: argparse.ArgumentParser) -> None:
     add_setting(parser, known["rates"], dest="sweep_rates")
     add_setting(parser, known["seeds"], dest="sweep_seeds")
     parser.add_argument("--report-only", action="store_true", help="report what is known now and run nothing")
+    _add_cluster(parser)
 
 
 # ---- other commands ----
@@ -179,6 +188,7 @@ def _add_app(parser: argparse.ArgumentParser) -> None:
     base = "what stands behind that address before every page (/user/NAME/proxy/8501), whether the proxy passes it on or not"
     parser.add_argument("--base-path", default="", metavar="PATH", help=base)
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
+    _add_cluster(parser)
 
 
 def _add_models(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,7 @@ from sftqa_core.cli.setting_options import given
 from sftqa_core.cli.text import Console, count, table
 from sftqa_core.cli.typed_records import pretrain_settings, probe_settings, scheme_of, study_settings, train_settings
 from sftqa_core.errors import SettingsError
+from sftqa_core.planning.cluster_address import goes_to
 from sftqa_core.planning.fit import gigabytes
 from sftqa_core.planning.offers import WORKS
 from sftqa_core.records import (
@@ -34,7 +35,8 @@ from sftqa_core.records.probes import held_as
 
 @contextmanager
 def leased(settings: Any, what: str) -> Iterator[None]:
-    """Hold the device that background jobs use too, so that the two never run at once; nothing for models that are on servers."""
+    """Hold the device that background jobs use too, so that the two never run at once; nothing for models that are on servers. Where a
+    cluster does the pieces of such work, it is connected instead."""
     from sftqa_core.jobs.lease import device_lease, needs_of_device
     from sftqa_core.models.serving.addresses import is_server
 
@@ -45,6 +47,12 @@ def leased(settings: Any, what: str) -> Iterator[None]:
     models = [named] if isinstance(named, str) else named
     if models and all(map(is_server, models)):  # they compute there
         yield
+        return
+    if address := goes_to(what, models):
+        from sftqa_core.jobs.cluster.ray_mapper import on_cluster
+
+        with on_cluster(address, settings.device or "auto", getattr(settings, "gpus", 1), Console()):
+            yield
         return
     needs = needs_of_device(settings.device or "auto", getattr(settings, "gpus", 1), held_as(settings))
     with device_lease(needs, f"sftqa {what}", on_wait=waiting):

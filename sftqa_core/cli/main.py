@@ -33,6 +33,8 @@ from sftqa_core.cli import (
 from sftqa_core.cli.arguments import parse
 from sftqa_core.errors import OutOfTime, SettingsError, SftqaError, Stopped
 from sftqa_core.models.serving.addresses import allow_typed
+from sftqa_core.planning.cluster_address import VARIABLE as CLUSTER
+from sftqa_core.planning.cluster_address import checked_address, warning
 from sftqa_core.records import KEPT
 from sftqa_core.server.access import LOGIN_VARIABLE, Access, check_token, checked, checked_base, checked_origin
 from sftqa_core.workspace import app_folder
@@ -50,6 +52,8 @@ def open_app(options: argparse.Namespace) -> int:
         return 1
     try:
         access = wanted_access(options)
+        if options.cluster:
+            print(warning(checked_address(options.cluster)), flush=True)
         if access.login == "token":
             check_token(os.environ, sys.stdout)
     except SettingsError as error:
@@ -117,6 +121,8 @@ COMMANDS: dict[str, tuple[Callable[..., dict[str, Any]], Callable[[dict[str, Any
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command. Exits with 0, or with 1 and the reason: on standard error, or as JSON when --json was given."""
     options = parse(arguments)
+    if getattr(options, "cluster", None) is not None:  # for what is started from here, too
+        os.environ[CLUSTER] = options.cluster
     if options.command == "app":
         raise SystemExit(open_app(options))
     for value in vars(options).values():  # a server whose address a person types here may be asked

@@ -37,7 +37,7 @@ from sftqa_core.artifacts import refusal
 from sftqa_core.errors import SftqaError, Stopped
 from sftqa_core.jobs.job_folder import FolderReporter, JobFolder, kept
 from sftqa_core.jobs.lease import device_lease
-from sftqa_core.jobs.queue import JobStore
+from sftqa_core.jobs.queue import JobStore, asked_work
 from sftqa_core.processes import BEAT_S, ProcessId
 from sftqa_core.progress import LIBRARIES, uncounted
 from sftqa_core.records import DEVICELESS, Job, Resources
@@ -101,7 +101,12 @@ def _work(job: Job, needs: Resources, reporter: FolderReporter, folder: JobFolde
         reporter.log(f"Waiting: device in use by {holder}.")
 
     try:
-        if job.kind not in DEVICELESS:
+        if needs.cluster:
+            from sftqa_core.jobs.cluster.ray_mapper import on_cluster  # it is imported where there is one
+
+            work = asked_work(job.settings)
+            held.enter_context(on_cluster(needs.cluster, str(work.get("device", "auto")), int(work.get("gpus", 1)), reporter))
+        elif job.kind not in DEVICELESS:
             held.enter_context(device_lease(needs, f"job {job.id}", waiting, reporter.check))
         reporter.check()
         if job.kind not in DEVICELESS and "torch" not in sys.modules:  # else the warm process has brought it

@@ -83,27 +83,27 @@ class Executor(Protocol):
 
 def waiting_jobs(running: Iterable[Job], queued: Iterable[Job], holder: Callable[[Job], str | None]) -> list[Waiting]:
     """Queued jobs with the time until they start, where the forecasts of the jobs before them give one."""
-    until_s: dict[str, Span | None] = dict.fromkeys(("cpu", "gpu", "network"), (0.0, 0.0))
+    until_s: dict[str, Span | None] = dict.fromkeys(("cpu", "gpu", "network", "cluster"), (0.0, 0.0))
     positions: Counter[str] = Counter()
     for job in running:
-        pool = pool_of(job.kind, job.gpus)
+        pool = pool_of(job.kind, job.gpus, job.cluster)
         until_s[pool] = _sum(until_s[pool], left_s(job))
     waiting = []
     for job in queued:
-        pool = pool_of(job.kind, job.gpus)
+        pool = pool_of(job.kind, job.gpus, job.cluster)
         positions[pool] += 1
         waiting.append(Waiting(job, positions[pool], until_s[pool], holder(job)))
         until_s[pool] = _sum(until_s[pool], _forecast_s(job))
     return waiting
 
 
-def next_start(executor: Executor, kind: str, gpus: int = 0) -> tuple[int, int, Span | None]:
-    """What a job of this kind would find if it were queued now: how many run on the device that it waits for, how many are queued before
-    it, and in how many seconds it would start (None where that is not known)."""
+def next_start(executor: Executor, kind: str, gpus: int = 0, cluster: str = "") -> tuple[int, int, Span | None]:
+    """What a job of this kind would find if it were queued now (for the cluster at that address, if any): how many run on the device that
+    it waits for, how many are queued before it, and in how many seconds it would start (None where that is not known)."""
     running, queued = executor.jobs(states=("running", "stopping")), [waiting.job for waiting in executor.queue()]
-    mine = dataclasses.replace(new_job(kind, {}), gpus=gpus)
+    mine = dataclasses.replace(new_job(kind, {}), gpus=gpus, cluster=cluster)
     waits = waiting_jobs(running, [*queued, mine], lambda job: None)[-1]
-    beside = sum(pool_of(job.kind, job.gpus) == pool_of(kind, gpus) for job in running)
+    beside = sum(pool_of(job.kind, job.gpus, job.cluster) == pool_of(kind, gpus, cluster) for job in running)
     return beside, waits.position - 1, waits.starts_in_s
 
 

@@ -157,7 +157,7 @@ def rebuild(workspace: Workspace) -> bool:
         names.sort(key=lambda name: name.split("-", 1)[1])  # by the moment in a job's name
         jobs = [job for name in names if (job := _job(JobFolder(workspace, name)))]
         for job in jobs:
-            store.insert(job, Resources(job.gpus), os.fspath(workspace.state))
+            store.insert(job, Resources(job.gpus, cluster=job.cluster), os.fspath(workspace.state))
             store.put(job)
     _log.warning("%s was damaged: set aside as %s.%s, and rebuilt with %d jobs.", store.path, store.path.name, moved, len(jobs))
     return True
@@ -168,6 +168,7 @@ def _job(folder: JobFolder) -> Job | None:
     try:
         asked = json.loads(folder.settings.read_text(encoding="utf-8"))
         job: dict[str, Any] = {"id": folder.path.name, **{name: asked[name] for name in ("kind", "settings", "created", "gpus")}}
+        job["cluster"] = asked.get("cluster", "")  # which earlier jobs did not have
         try:
             return Job.from_dict({**job, **json.loads(folder.end.read_text(encoding="utf-8"))})
         except _UNREADABLE:

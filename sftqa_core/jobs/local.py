@@ -16,7 +16,7 @@ from sftqa_core.jobs.queue import JobStore, asked_device, asked_work, new_job
 from sftqa_core.jobs.worker import Timing, ensure_worker
 from sftqa_core.models.devices import numbered
 from sftqa_core.progress import Progress
-from sftqa_core.records import DEVICELESS, OVER, Job
+from sftqa_core.records import DEVICELESS, OVER, Job, Resources
 from sftqa_core.records.probes import held_as
 from sftqa_core.workspace import Workspace
 
@@ -37,17 +37,21 @@ class LocalExecutor(Executor):
         """Start a worker unless one lives; True when one was started. Raises `SftqaError` when that fails."""
         return ensure_worker(self.workspace, self.timing)
 
-    def submit(self, kind: str, settings: dict[str, Any], key: str | None = None, expected_s: Sequence[float] = ()) -> Job:
-        """See `Executor`. The settings name the device ('auto' if not) and how many GPUs (one if not)."""
-        job = new_job(kind, settings, expected_s)
-        asked_for, device = asked_work(job.settings), asked_device(kind, job.settings)
+    def needs(self, job: Job) -> Resources:
+        """What a job takes. Its settings name the device ('auto' if not) and how many GPUs (one if not)."""
+        asked_for, device = asked_work(job.settings), asked_device(job.kind, job.settings)
         gpus = asked_for.get("gpus", 1)  # the record that the settings become refuses what is no number
         gpus = gpus if isinstance(gpus, int) and gpus > 1 else 1
-        needs = needs_of_device(device, gpus, held_as(asked_for))
+        return needs_of_device(device, gpus, held_as(asked_for))
+
+    def submit(self, kind: str, settings: dict[str, Any], key: str | None = None, expected_s: Sequence[float] = ()) -> Job:
+        """See `Executor`."""
+        job = new_job(kind, settings, expected_s)
+        needs = self.needs(job)
         folder = JobFolder(self.workspace, job.id)
         reconcile(self.workspace)
         try:
-            asked = {"kind": kind, "settings": job.settings, "created": job.created, "gpus": needs.gpus}
+            asked = {"kind": kind, "settings": job.settings, "created": job.created, "gpus": needs.gpus, "cluster": needs.cluster}
             write_json(folder.settings, asked)  # before the row: the worker may be quick
         except OSError as error:
             why = f"The job could not be written to {folder.path}: {reason(error)}."
@@ -84,7 +88,7 @@ class LocalExecutor(Executor):
                 return slot == slot_of(gpu) if gpu and job.gpus else (slot == CPU) == (not job.gpus)
 
             others = [lease.holder for lease in held if in_its_way(lease.slot) and lease.holder != f"job {job.id}"]
-            return others[0] if others and job.kind not in DEVICELESS else None
+            return others[0] if others and job.kind not in DEVICELESS and not job.cluster else None
 
         return waiting_jobs(self.jobs(states=("running", "stopping")), self._asked(self.store.queued, []), holder)
 

@@ -29,6 +29,7 @@ STATES = (*ACTIVE, *OVER)
 _ID = re.compile(r"[a-z][a-z0-9_]*-\d{8}-\d{6}-[0-9a-f]{8}")  # what `new_job` makes; nothing else may become a path
 _PLAIN = ("id", "kind", "state", "created", "started", "finished", "result", "error", "turn", "gpus", "reason")
 _UNREADABLE = (ValueError, TypeError, RecursionError, SettingsError)
+CLUSTER = "cluster "  # before a cluster's address in the column `device`
 NETWORK = 3  # jobs of DEVICELESS at once: more would only share the line
 _END = ("state", "started", "finished", "result", "error", "reason", "turn")  # columns that say how a job ended
 _AT_THE_END = "(SELECT coalesce(max(place), 0) + 1 FROM jobs)"
@@ -56,9 +57,9 @@ def is_job_id(job_id: Any) -> bool:
 
 
 @lru_cache(maxsize=2_000)
-def _job(plain: tuple[Any, ...], settings: str, expected: str, folder: str) -> Job:
+def _job(plain: tuple[Any, ...], settings: str, expected: str, folder: str, cluster: str) -> Job:
     """An unchanged row is not parsed again: pages look at the whole queue every other second."""
-    columns: dict[str, Any] = dict(zip(_PLAIN, plain, strict=True)) | {"folder": folder}
+    columns: dict[str, Any] = dict(zip(_PLAIN, plain, strict=True)) | {"folder": folder, "cluster": cluster}
     return Job.from_dict({**columns, "settings": json.loads(settings), "expected_s": json.loads(expected)})
 
 
@@ -68,9 +69,9 @@ def claim_of(row: sqlite3.Row) -> Claim:
     return Claim(row["id"], row["kind"], row["state"], needs_of(row), str(row["cwd"]), *attempt)
 
 
-def pool_of(kind: str, gpus: int) -> str:
-    """What a job waits for: "cpu", "gpu", or "network" for work that takes no device."""
-    return "network" if kind in DEVICELESS else "gpu" if gpus else "cpu"
+def pool_of(kind: str, gpus: int, cluster: str = "") -> str:
+    """What a job waits for: "cpu", "gpu", "cluster" (one job at a time, on all of its devices), or "network" for work that takes none."""
+    return "network" if kind in DEVICELESS else "cluster" if cluster else "gpu" if gpus else "cpu"
 
 
 def asked_device(kind: str, settings: Mapping[str, Any]) -> str:
@@ -92,9 +93,16 @@ def needs_of(row: sqlite3.Row) -> Resources:
     """What a row's job needs of the machine; which GPU, its settings say."""
     try:
         gpus = int(row["gpus"])
+        if cluster := _cluster(row):
+            return Resources(0, cluster=cluster)
         return Resources(gpus, numbered(asked_device(row["kind"], json.loads(row["settings"])))[1] if gpus == 1 else "")
     except _UNREADABLE:
         return Resources()
+
+
+def _cluster(row: sqlite3.Row) -> str:
+    """The address of the cluster that a row's job goes to: it stands where others have the kind of device."""
+    return str(row["device"]).removeprefix(CLUSTER) if str(row["device"]).startswith(CLUSTER) else ""
 
 
 def process_of(text: Any) -> ProcessId:
@@ -118,7 +126,8 @@ class JobStore:
     def insert(self, job: Job, needs: Resources, cwd: str, key: str | None = None) -> Job:
         """Put a job at the queue's end, or return the one that was submitted with the same `key`."""
         settings, expected = json.dumps(job.settings), json.dumps(job.expected_s)
-        values = (job.id, key, job.kind, settings, pool_of(job.kind, needs.gpus), cwd, job.created, expected, needs.gpus, job.state)
+        device = f"{CLUSTER}{needs.cluster}" if needs.cluster else pool_of(job.kind, needs.gpus)
+        values = (job.id, key, job.kind, settings, device, cwd, job.created, expected, needs.gpus, job.state)
         with changing(self.path) as db:
             known = db.execute("SELECT * FROM jobs WHERE submission = ?", (key,)).fetchone() if key else None
             if known is not None:
@@ -207,8 +216,8 @@ class JobStore:
     # --- what the worker does
 
     def claim(self, worker: ProcessId, free: dict[str, int], there: dict[str, int], held: Collection[str] = ()) -> Claim | None:
-        """Make the first queued job running whose needs are free ("cpu", "gpu" and "network" -> how many, `held`: numbers of GPUs that
-        are taken); None without one.
+        """Make the first queued job running whose needs are free ("cpu", "gpu", "network", "cluster" -> how many, `held`: numbers of GPUs
+        that are taken); None without one.
 
         A job that does not fit lets none of its kind pass: many small ones would keep a large one waiting for ever. One that
         needs more than is `there` at all is claimed, too: its process then says what is missing. One that waits for a GPU by its number
@@ -218,7 +227,7 @@ class JobStore:
         with changing(self.path) as db:  # no RETURNING: SQLite before 3.35 does not know it
             for row in db.execute("SELECT * FROM jobs WHERE state = 'queued' ORDER BY place").fetchall():
                 needs = needs_of(row)
-                pool = pool_of(row["kind"], needs.gpus)
+                pool = pool_of(row["kind"], needs.gpus, needs.cluster)
                 if not is_job_id(row["id"]):
                     continue
                 if needs.gpu and needs.gpu in awaited:
@@ -330,7 +339,8 @@ class JobStore:
     def _job(self, row: sqlite3.Row) -> Job:
         """A row as people see it."""
         try:
-            return _job(tuple(row[name] for name in _PLAIN), row["settings"], row["expected"], str(self._jobs / row["id"]))
+            plain = tuple(row[name] for name in _PLAIN)
+            return _job(plain, row["settings"], row["expected"], str(self._jobs / row["id"]), _cluster(row))
         except _UNREADABLE as error:
             _log.warning("The queue's row of %s can't be read: %s", row["id"], error)
             state = row["state"] if row["state"] in OVER else "failed"

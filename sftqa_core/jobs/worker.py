@@ -255,7 +255,7 @@ class Worker:
             elif claim.state == "stopping":
                 self._press_stop(claim, own.pid if own else claim.process.pid)
         waiting = self.store.waiting()
-        there = {"cpu": 1, "gpu": len(visible_gpus()), "network": NETWORK} if waiting else {}
+        there = {"cpu": 1, "gpu": len(visible_gpus()), "network": NETWORK, "cluster": 1} if waiting else {}
         if waiting and (new := self.store.claim(self.me, self._free(there), there, self._held_gpus())) is not None:
             try:
                 self.own[new.id] = self.starter.start(new)
@@ -293,7 +293,7 @@ class Worker:
         taken = {claim.id: claim for claim in (*self.store.active(), *(own.claim for own in self.own.values()))}
         left = dict(there)
         for claim in taken.values():
-            left[pool_of(claim.kind, claim.needs.gpus)] -= max(claim.needs.gpus, 1)
+            left[pool_of(claim.kind, claim.needs.gpus, claim.needs.cluster)] -= max(claim.needs.gpus, 1)
         for lease in leases(self.workspace):
             if lease.holder.removeprefix("job ") not in taken:
                 left["cpu" if lease.slot == CPU else "gpu"] -= 1

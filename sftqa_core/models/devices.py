@@ -9,6 +9,7 @@ import ctypes
 import importlib.util
 import platform
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ VISIBLE = {"cuda": nvidia.VISIBLE, "rocm": amd.VISIBLE}  # the variable that sho
 SEPARATE = ("cuda", "rocm")  # devices with RAM of their own; Apple's GPU works in the machine's
 _NUMBERED = re.compile(r"(cuda|rocm):(0|[1-9]\d{0,2})")
 _CGROUP = Path("/sys/fs/cgroup")  # what a container may take, where it is in one
+_elsewhere: str | None = None  # what auto means while other machines compute
 _MAJOR = r"^{}\b[^=\n]*=\s*['\"](\d+)"  # None, without quotes, in a build for something else
 
 
@@ -77,6 +79,17 @@ def chosen_device(setting: str) -> str:
     return f"{device}:{gpu}" if gpu else device
 
 
+@contextlib.contextmanager
+def computing_on(device: str) -> Iterator[None]:
+    """Inside, the setting auto means this device, which other machines have: they compute, whatever this one has."""
+    global _elsewhere
+    before, _elsewhere = _elsewhere, device
+    try:
+        yield
+    finally:
+        _elsewhere = before
+
+
 def resolve_device(setting: str) -> str:
     """`cpu`, `cuda` (NVIDIA), `rocm` (AMD) or `mps` (Apple): where work with this setting runs. Which of several GPUs it gets is up to its
     lease: any that is free, or, of a setting such as `cuda:1`, that one.
@@ -89,6 +102,8 @@ def resolve_device(setting: str) -> str:
         raise SettingsError(f"device must be {', '.join(SETTINGS[:-1])} or {SETTINGS[-1]}, got {setting!r}. {one}")
     if plain == "cpu":
         return "cpu"
+    if plain == "auto" and _elsewhere:
+        return _elsewhere
     kind = gpu_kind()
     if plain in ("auto", kind):
         missing = why_no_gpu()

@@ -27,6 +27,7 @@ from sftqa_core.models.gguf import gguf_reading
 from sftqa_core.models.hub import fetch, hub_cache
 from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.planning import preflight_model
+from sftqa_core.planning.cluster_address import VARIABLE, goes_to, warning
 from sftqa_core.planning.fit import Fit, gigabytes, resource
 from sftqa_core.planning.forecast import Forecast, forecast
 from sftqa_core.planning.preflight_model import Looked
@@ -69,6 +70,25 @@ _kept: Kept[list[Check]] = Kept(64)  # a form asks again at every change, most o
 
 def preflight(settings: Settings | SweepSettings | InsideSettings | PretrainSettings, cost: Forecast | None = None) -> Preflight:
     """Every point, for whatever `settings` ask for. `cost`: their forecast, where it is known already."""
+    report, one = _looked_at(settings, cost), settings.run if isinstance(settings, SweepSettings | InsideSettings) else settings
+    models = one.models if isinstance(one, StudySettings) else () if isinstance(one, PretrainSettings) else (one.model,)
+    try:
+        address = goes_to(report.kind, models)
+    except SettingsError as error:
+        return replace(report, checks=(Check.of_error("cluster", str(error), f"Change {VARIABLE}, or unset it."), *report.checks))
+    return replace(report, checks=tuple(_elsewhere(check, address) for check in report.checks)) if address else report
+
+
+def _elsewhere(check: Check, address: str) -> Check:
+    """What a point says where a cluster computes: of its devices nothing is known here."""
+    if check.name == "device" and check.state != "problem":
+        return Check("device", "note", warning(address), "docs/cluster.md says how.")
+    if check.name == "memory" and check.state != "ok":
+        return Check("memory", "unknown", "Whether it fits the devices of the cluster is not known here: each worker finds out.")
+    return check
+
+
+def _looked_at(settings: Settings | SweepSettings | InsideSettings | PretrainSettings, cost: Forecast | None) -> Preflight:
     kind = KINDS[type(settings)]
     if isinstance(settings, PretrainSettings):
         return Preflight(kind, tuple(_pretraining_points(settings, cost)))
@@ -78,7 +98,7 @@ def preflight(settings: Settings | SweepSettings | InsideSettings | PretrainSett
         if cost is None:
             with contextlib.suppress(SftqaError):  # the run itself tells why
                 cost = forecast(settings)
-        return replace(preflight(one, cost), kind=kind)
+        return replace(_looked_at(one, cost), kind=kind)
     models = settings.models if isinstance(settings, StudySettings) else (settings.model,)
     looked = [preflight_model.look_at(name, _run_of(settings, name)) for name in models]
     device, place = device_check(settings.device, settings.gpus, held_as(settings))

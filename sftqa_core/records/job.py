@@ -48,6 +48,7 @@ class Resources(Record):
 
     gpus: int = setting(0, low=0)  # 0: the processor
     gpu: str = setting("", later=True)  # this very one, by its number; empty: any
+    cluster: str = setting("", later=True)  # address of a cluster that computes; empty: this machine does
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Job(Record):
     gpus: int = 0  # how many it asks for; 0: the processor
     reason: str | None = None  # one of REASONS, of a failed job
     expected_s: tuple[float, ...] = ()  # seconds it was forecast to take at submission, at best and at worst
+    cluster: str = ""  # address of the cluster that it goes to; empty: this machine computes
 
 
 def command_of(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings | PretrainSettings) -> str:

@@ -21,10 +21,12 @@ from sftqa_core.models.loading import LoadedModel
 from sftqa_core.models.serving.server_limits import refuse_on_server
 from sftqa_core.progress import Phase, Reporter, Silent
 from sftqa_core.records import PretrainSettings, StudySettings, TrainSettings
+from sftqa_core.records.pieces import CellPiece
 from sftqa_core.studies.model_study import ModelStudy
 from sftqa_core.training.fine_tuning import TuneResult
 from sftqa_core.training.recipes.stages import Made
 from sftqa_core.training.selection import Selection
+from sftqa_core.workflows.piecework import current_mapper, levels_of, require_here
 from sftqa_core.workflows.training import TrainingRun
 
 PHASE = "study"
@@ -39,7 +41,10 @@ class Quiet(Silent):
 
 
 def run_study(study: StudySettings, reporter: Reporter) -> None:
-    """Probe and run everything that is missing, model after model. What is finished is kept when the work stops."""
+    """Probe and run everything that is missing, model after model. What is finished is kept when the work stops.
+
+    Runs and probes are pieces: `current_mapper` does them.
+    """
     parts = [ModelStudy(study, model, reporter) for model in study.models]
     for part in parts:  # before anything costs time
         for run in (*chain(*part.tried.values()), *part.grid()):
@@ -54,7 +59,7 @@ def run_study(study: StudySettings, reporter: Reporter) -> None:
         _try_first(part, reporter)
         reporter.log(f"{part.model}: levels of the test facts")
         for scheme, facts in part.wanted_levels():
-            part.prober.under(scheme).levels(facts)
+            levels_of(part.prober.under(scheme), facts, reporter)
         if part.comparable() == 0:
             raise NotEnoughFacts(
                 f"{part.model} has no train facts at one of the levels {', '.join(study.scheme.labels)}, so the levels can't be compared. "
@@ -66,25 +71,25 @@ def run_study(study: StudySettings, reporter: Reporter) -> None:
         left = part.left()
         reporter.log(f"{part.model}: {len(left)} of {len(part.grid())} runs are left")
         phase.total = phase.done + len(left) + sum(len(other.dev_left()) + len(other.left()) for other in parts)
-        for run in left:
-            runs.finish(run)
-            phase.advance(1)
+        current_mapper().finish([CellPiece(study, run) for run in left], runs.do, phase)
+        if current_mapper().workers:
+            require_here(sum(not part.done(run) for run in left), len(left), "runs")
 
 
 def _choose(runs: StudyRuns, phase: Phase) -> None:
     """Everything on dev facts that is missing, so that a value is chosen before a test fact is asked."""
     part, left = runs.part, runs.part.dev_left()
     runs.reporter.log(f"{part.model}: {len(left)} of {sum(map(len, part.tried.values()))} runs on dev facts are left")
-    for run in left:
-        runs.try_on_dev(run)
-        phase.advance(1)
+    current_mapper().finish([CellPiece(part.study, run, on_dev=True) for run in left], runs.do, phase)
+    if current_mapper().workers:
+        require_here(len(part.dev_left()), len(left), "runs")
     runs.reporter.log(f"{part.model}: dev facts choose {part.chosen()}")
 
 
 def _try_first(part: ModelStudy, reporter: Reporter) -> None:
     """Try one step of the largest run that is left, where work on this device begins with that. Raises `OutOfMemory`."""
     left = [run for run in (*part.dev_left(), *part.left()) if run.n != 0]
-    if left:
+    if left and not current_mapper().workers:  # elsewhere whoever does a piece tries it first
         largest = max(left, key=lambda run: len(part.train_facts) if run.n == TrainSettings.ALL else run.n)
         TrainingRun(largest, reporter, part.prober).try_first()
 
@@ -120,6 +125,10 @@ class StudyRuns:
     def dev_questions(self) -> Prompts:
         """The dev facts' prompts."""
         return encode_questions(self.loaded, self.part.dev_facts, self.part.base)
+
+    def do(self, piece: CellPiece) -> None:
+        """One piece of the study."""
+        (self.try_on_dev if piece.on_dev else self.finish)(piece.run)
 
     def finish(self, run: TrainSettings) -> None:
         """Train and store what the study wants to know."""

@@ -75,12 +75,14 @@ class ProbeResult(Record):
 def probe(settings: ProbeSettings, reporter: Reporter | None = None) -> ProbeResult:
     """Levels of the chosen facts; what was probed before is not probed again (METHOD section 1)."""
     from sftqa_core.memory.prober import Prober, chosen_facts
+    from sftqa_core.workflows.piecework import levels_of
 
+    reporter = reporter or Silent()
     bring_facts(settings.source, reporter)
     opened = open_for(settings.model, settings.source)
     facts = chosen_facts(opened, settings)
-    prober = Prober(opened, settings, reporter or Silent())
-    levels = prober.levels(facts)
+    prober = Prober(opened, settings, reporter)
+    levels = levels_of(prober, facts, reporter)
     domain = dict(zip(facts["fact_id"], facts["domain"], strict=True))
     counts = {name: [0] * len(settings.scheme.labels) for name in records.DOMAINS}
     for fact_id, level in zip(levels["fact_id"], levels["level"], strict=True):

@@ -1,0 +1,40 @@
+"""Where the cluster is that work may be spread over: SFTQA_CLUSTER, and what has to be said before anything goes there."""
+
+import os
+import re
+from collections.abc import Sequence
+
+from sftqa_core.errors import SettingsError
+from sftqa_core.models.serving.addresses import is_server
+
+VARIABLE = "SFTQA_CLUSTER"
+SPREAD = ("study", "sweep", "probe")  # kinds of work that are made of pieces
+_ADDRESS = re.compile(r"(?!auto$|local$)[A-Za-z0-9][A-Za-z0-9.-]*:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
+
+
+def cluster_address() -> str:
+    """The cluster that the person named; empty where there is none. Raises `SettingsError`."""
+    address = os.environ.get(VARIABLE, "").strip()
+    return checked_address(address) if address else ""
+
+
+def checked_address(address: str) -> str:
+    """The same address. Raises `SettingsError` for anything but a machine and a port: what Ray would look for by itself, or start, is
+    never used."""
+    if not _ADDRESS.fullmatch(address):
+        raise SettingsError(f"The address of a cluster is that of its head, machine:port (192.0.2.7:6379), got {address!r}.")
+    return address
+
+
+def goes_to(kind: str, models: Sequence[str]) -> str:
+    """The cluster that work of this kind goes to; empty: none. What models on servers answer needs none. Raises `SettingsError`."""
+    spread = kind in SPREAD and not (models and all(map(is_server, models)))
+    return cluster_address() if spread else ""
+
+
+def warning(address: str) -> str:
+    """What a person should know before work goes there."""
+    return (
+        f"The pieces are done by the Ray cluster at {address}. Ray listens on all network interfaces of its machines, also where it was "
+        "started for one alone: use it only on a network you trust."
+    )

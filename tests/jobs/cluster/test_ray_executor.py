@@ -1,0 +1,84 @@
+"""Which jobs go to a cluster, and how they wait for it. No cluster is needed: nothing is started here."""
+
+from __future__ import annotations
+
+import pytest
+
+from sftqa_core.errors import SettingsError
+from sftqa_core.jobs import current_executor
+from sftqa_core.jobs.cluster.ray_executor import RayExecutor
+from sftqa_core.jobs.job_folder import rebuild
+from sftqa_core.jobs.local import LocalExecutor
+from sftqa_core.planning.cluster_address import checked_address
+from sftqa_core.processes import ProcessId
+from sftqa_core.records import Resources
+
+ADDRESS = "192.0.2.7:6379"
+FREE = {"cpu": 1, "gpu": 0, "network": 3, "cluster": 1}
+PROBE = {"model": "atlas-llama", "device": "cpu"}
+
+
+class Idle(RayExecutor):
+    """Without a worker: jobs stay in the queue."""
+
+    def work_on(self) -> bool:
+        return False
+
+
+@pytest.fixture
+def executor(workspace, monkeypatch) -> Idle:
+    monkeypatch.setenv("SFTQA_CLUSTER", ADDRESS)
+    return Idle(workspace)
+
+
+def test_the_executor_follows_the_address(monkeypatch):
+    """Who names a cluster needs no other word; who names an executor gets that one."""
+    assert type(current_executor()) is LocalExecutor
+    monkeypatch.setenv("SFTQA_CLUSTER", ADDRESS)
+    assert type(current_executor()) is RayExecutor
+    monkeypatch.setenv("SFTQA_EXECUTOR", "local")
+    assert type(current_executor()) is LocalExecutor
+
+
+def test_work_that_is_made_of_pieces_goes_there(executor):
+    """Probes, studies and sweeps; a run does not, and what a server's models answer neither."""
+    study = executor.submit("study", {"models": ["atlas-llama"], "device": "cpu"})
+    assert (executor.store.needs(study.id), study.cluster, study.gpus) == (Resources(cluster=ADDRESS), ADDRESS, 0)
+    assert executor.submit("sweep", {"run": PROBE}).cluster == ADDRESS
+    assert executor.submit("train", PROBE).cluster == ""
+    assert executor.submit("probe", {"model": "http://127.0.0.1:8000/v1#m"}).cluster == ""
+
+
+def test_a_cluster_is_a_device_of_its_own(executor):
+    """A job for it runs beside one on this machine, and a second one waits for the first."""
+    first, second, here = executor.submit("probe", PROBE), executor.submit("probe", PROBE), executor.submit("train", PROBE)
+    free, there, me = dict(FREE), dict(FREE), ProcessId.current()
+    assert executor.store.claim(me, free, there).id == first.id
+    free["cluster"] = 0
+    assert executor.store.claim(me, free, there).id == here.id
+    free["cpu"] = 0
+    assert executor.store.claim(me, free, there) is None
+    waiting = next(queued for queued in executor.queue() if queued.job.id == second.id)
+    assert (waiting.position, waiting.holder) == (1, None)
+
+
+def test_a_job_keeps_its_address(executor, workspace, monkeypatch):
+    """Where it was submitted to, whatever the variable says later; also in a queue that is rebuilt from the jobs' folders."""
+    job = executor.submit("probe", PROBE)
+    monkeypatch.delenv("SFTQA_CLUSTER")
+    assert executor.store.needs(job.id) == Resources(cluster=ADDRESS)
+    executor.store.path.write_bytes(b"no database" * 100)
+    assert rebuild(workspace)
+    assert executor.store.get(job.id).cluster == ADDRESS
+
+
+@pytest.mark.parametrize("address", ["auto", "local", "ray://192.0.2.7:10001", "192.0.2.7", "a b:1", "--x:1"])
+def test_only_a_machine_and_a_port_are_an_address(address, executor, monkeypatch):
+    """Ray would look for a cluster, or start one, for some of these. Nothing is queued."""
+    with pytest.raises(SettingsError, match="machine:port"):
+        checked_address(address)
+    monkeypatch.setenv("SFTQA_CLUSTER", address)
+    with pytest.raises(SettingsError, match="machine:port"):
+        executor.submit("probe", PROBE)
+    assert executor.jobs() == []
+    assert [checked_address(one) for one in ("node-1.example:6379", "[2001:db8::1]:6379")] == ["node-1.example:6379", "[2001:db8::1]:6379"]
