@@ -1,6 +1,7 @@
-# The explorer, or a worker of a cluster (docs/cluster.md), in a container. One argument chooses the build of torch:
-#   docker build -t sftqa-explorer:cpu .                            # for the processor
-#   docker build -t sftqa-explorer:cuda --build-arg TORCH=cu130 .    # for NVIDIA GPUs (run with --gpus all)
+# The explorer, or a worker of a cluster (docs/cluster.md), in a container. One argument chooses the build of torch: the address of the
+# index that has it, which pytorch.org tells ("Get started") for a processor alone and for each CUDA. Without it: the build for CUDA.
+#   docker build -t sftqa-explorer:cpu --build-arg TORCH_INDEX=ADDRESS .
+#   docker build -t sftqa-explorer:cuda .    # for NVIDIA GPUs (run with --gpus all)
 # The explorer must listen on all addresses inside of the container, so publish its port on this machine's loopback alone, and log in:
 #   docker run --rm -p 127.0.0.1:8501:8501 -e SFTQA_TOKEN="$(python3 -c 'import secrets; print(secrets.token_hex(32))')" \
 #     -v sftqa-cache:/cache sftqa-explorer:cpu
@@ -9,14 +10,14 @@
 #     -e RAY_AUTH_TOKEN_PATH=/shared/token sftqa-explorer:cuda ray start --address HEAD:6379 --object-store-memory 100000000 --block
 FROM python:3.12-slim
 
-ARG TORCH=cpu
+ARG TORCH_INDEX=
 ENV PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 RAY_USAGE_STATS_ENABLED=0 \
     SFTQA_CACHE=/cache SFTQA_STATE=/state HF_HOME=/cache/hf
 
 WORKDIR /app
 COPY constraints.txt pyproject.toml README.md LICENSE ./
-# torch first and alone, from the index of its build; a layer that stays as long as the pinned release does
-RUN python -m pip install --constraint constraints.txt --index-url "https://download.pytorch.org/whl/${TORCH}" torch==2.13.0
+# torch first and alone; a layer that stays as long as the pinned release does
+RUN python -m pip install --constraint constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch==2.13.0
 COPY app.py ./
 COPY .streamlit .streamlit
 COPY sftqa_core sftqa_core
