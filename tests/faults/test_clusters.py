@@ -24,7 +24,8 @@ pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="ray is not installed"),
     pytest.mark.anew,
 ]
-CELLS, EVERY = int(os.environ.get("SFTQA_CLUSTER_CELLS", "200")), 20
+CELLS = int(os.environ.get("SFTQA_CLUSTER_CELLS", "200"))
+EVERY = min(20, CELLS // 3)  # cells between two harms
 
 
 class Harming(Watching):
