@@ -234,5 +234,5 @@ def test_pages_and_commands_get_the_executor_from_one_place(workspace: Workspace
     with use_executor(FakeExecutor()) as fake:
         assert current_executor() is fake
     monkeypatch.setenv("SFTQA_EXECUTOR", "slurm")
-    with pytest.raises(SettingsError, match=r"^SFTQA_EXECUTOR must be one of local, got 'slurm'\.$"):
+    with pytest.raises(SettingsError, match=r"^SFTQA_EXECUTOR must be one of local, ray, got 'slurm'\.$"):
         current_executor()

@@ -102,8 +102,8 @@ def study_of(source: str, **changes) -> StudySettings:
 
 
 @pytest.fixture(scope="session")
-def alone(made: Path, tmp_path_factory) -> dict[int, list[bool]]:  # noqa: F811
-    """What this process answers without a cluster: seed -> answers. In a workspace of its own."""
+def alone(made: Path, tmp_path_factory) -> dict[tuple[int, int], list[bool]]:  # noqa: F811
+    """What this process answers without a cluster: (examples, seed) -> answers. In a workspace of its own."""
     import shutil
 
     root = tmp_path_factory.mktemp("alone")
@@ -113,11 +113,11 @@ def alone(made: Path, tmp_path_factory) -> dict[int, list[bool]]:  # noqa: F811
         return answers(str(made / "facts.csv"))
 
 
-def answers(source: str, **changes) -> dict[int, list[bool]]:
+def answers(source: str, **changes) -> dict[tuple[int, int], list[bool]]:
     """Of each finished cell what was answered rightly."""
     part = ModelStudy(study_of(source, **changes), "tiny")
-    cells = {run.seed: part.cells.read(run) for run in part.grid()}
-    return {seed: cell.table["correct"].tolist() for seed, cell in cells.items() if cell is not None}
+    cells = {(run.n, run.seed): part.cells.read(run) for run in part.grid()}
+    return {run: cell.table["correct"].tolist() for run, cell in cells.items() if cell is not None}
 
 
 def test_a_study_with_a_lost_machine_is_the_undisturbed_one(cluster, world, alone, workspace):  # noqa: F811
@@ -148,7 +148,7 @@ def test_a_killed_worker_and_a_stop(cluster, world, alone):  # noqa: F811
 
     with on_cluster(cluster.address, "auto", 1, killing):
         workflows.study(study_of(world, seeds=tuple(range(6))), killing)
-    assert answers(world) == {seed: alone[seed] for seed in range(6)}
+    assert answers(world) == {(4, seed): alone[4, seed] for seed in range(6)}
 
     class Stopping(Watching):
         def check(self) -> None:

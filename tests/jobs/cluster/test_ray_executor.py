@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from importlib.util import find_spec
+
 import pytest
 
-from sftqa_core.errors import SettingsError
+from sftqa_core import workflows
+from sftqa_core.cli.main import main
+from sftqa_core.errors import MissingPackage, SettingsError
 from sftqa_core.jobs import current_executor
 from sftqa_core.jobs.cluster.ray_executor import RayExecutor
+from sftqa_core.jobs.cluster.ray_mapper import on_cluster
 from sftqa_core.jobs.job_folder import rebuild
 from sftqa_core.jobs.local import LocalExecutor
 from sftqa_core.planning.cluster_address import checked_address
 from sftqa_core.processes import ProcessId
-from sftqa_core.records import Resources
+from sftqa_core.progress import Silent
+from sftqa_core.records import ProbeSettings, Resources, TrainSettings
 
 ADDRESS = "192.0.2.7:6379"
 FREE = {"cpu": 1, "gpu": 0, "network": 3, "cluster": 1}
@@ -82,3 +89,40 @@ def test_only_a_machine_and_a_port_are_an_address(address, executor, monkeypatch
         executor.submit("probe", PROBE)
     assert executor.jobs() == []
     assert [checked_address(one) for one in ("node-1.example:6379", "[2001:db8::1]:6379")] == ["node-1.example:6379", "[2001:db8::1]:6379"]
+
+
+def test_it_is_said_before_anything_starts(monkeypatch):
+    """The preflight of what would go there names the address and what Ray does; a run's preflight says nothing of it."""
+    monkeypatch.setenv("SFTQA_CLUSTER", ADDRESS)
+    probe = workflows.preflight(ProbeSettings("atlas-llama", limit=4))
+    (device,) = [check for check in probe.checks if check.name == "device"]
+    assert device.state == "note"
+    assert device.said.startswith(f"The pieces are done by the Ray cluster at {ADDRESS}. Ray listens on all network interfaces")
+    assert probe.ok
+    assert "Ray" not in str(workflows.preflight(TrainSettings("atlas-llama", n=4)))
+    monkeypatch.setenv("SFTQA_CLUSTER", "auto")
+    (problem,) = workflows.preflight(ProbeSettings("atlas-llama", limit=4)).of("problem")
+    assert (problem.name, problem.said) == (
+        "cluster",
+        "The address of a cluster is that of its head, machine:port (192.0.2.7:6379), got 'auto'.",
+    )
+
+
+def test_commands_take_the_address(monkeypatch, capsys):
+    """`--cluster`, for work that is made of pieces; where no token is set, nothing is connected."""
+    monkeypatch.setenv("SFTQA_CLUSTER", "")
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "/nowhere")
+    with pytest.raises(SystemExit) as ended:
+        main(["probe", "--model", "atlas-llama", "--limit", "4", "--cluster", ADDRESS, "--json"])
+    assert ended.value.code == 1
+    said = json.loads(capsys.readouterr().out)["error"]
+    assert said.startswith(f"No token for the cluster at {ADDRESS}") if find_spec("ray") else "'sftqa-explorer[cluster]'" in said
+
+
+def test_without_ray_it_is_said_what_to_install(monkeypatch):
+    """As soon as a cluster is named, and no sooner."""
+    monkeypatch.setattr("sftqa_core.jobs.cluster.ray_mapper.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingPackage, match=r"pip install 'sftqa-explorer\[cluster\]'"), on_cluster(ADDRESS, "auto", 1, Silent()):
+        pass
