@@ -67,11 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_models(add("models", "models that can be chosen, and the memory each needs; add or remove one"))
     fetch = add("fetch", "download a model of the hub to this machine now, or read a GGUF model into the cache")
     fetch.add_argument("name", help="owner/name, or owner/name@revision with a branch, a tag or a commit of 40 digits; or a GGUF file")
-    probe = add("probe", "measure how much of a set of facts a model has memorised")
-    _add_cluster(probe)
-    add_settings(probe, records.ProbeSettings, required=("model",))
-    add_setting(probe, declared(records.SamplerSettings)["seed"])
-    add_scheme(probe, "--method")
+    _add_probe(add("probe", "measure how much of a set of facts a model has memorised"))
     complete = add("complete", "how a model completes texts of your own, for example templates that you write")
     add_settings(complete, records.CompleteSettings, required=("model",))
     complete.add_argument("prompts", nargs="+", metavar="PROMPT", help="a text that ends where the completion follows")
@@ -113,6 +109,13 @@ def build_parser() -> argparse.ArgumentParser:
     bench_commands.add_options(add("bench", "measure this machine's GPU into a file that can be shared, or show such files side by side"))
     add("doctor", "check the installation, devices and folders")
     return parser
+
+
+def _add_probe(parser: argparse.ArgumentParser) -> None:
+    _add_cluster(parser)
+    add_settings(parser, records.ProbeSettings, required=("model",))
+    add_setting(parser, declared(records.SamplerSettings)["seed"])
+    add_scheme(parser, "--method")
 
 
 def _add_cluster(parser: argparse.ArgumentParser) -> None:
