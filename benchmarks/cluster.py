@@ -26,17 +26,18 @@ from sftqa_core.progress import Progress, Silent
 
 def simulated_s(workers: int, cells: int, cell_s: float, store_s: float, requests: int, start_s: float, spread: float, seed: int) -> float:
     """Seconds until the last of `cells` is done; a cell takes `cell_s` times a factor between 1 - spread and 1 + spread."""
-    chance = random.Random(seed)
-    free = [(start_s, number) for number in range(workers)]
-    heapq.heapify(free)
-    store_free_s = end_s = 0.0
-    for _ in range(cells):
-        now_s, worker = heapq.heappop(free)
-        done_s = now_s + cell_s * chance.uniform(1 - spread, 1 + spread)
-        store_free_s = max(store_free_s, done_s) + store_s * requests
-        end_s = max(end_s, store_free_s)
-        heapq.heappush(free, (store_free_s, worker))
-    return end_s
+    chance, given = random.Random(seed), 0
+    done: list[float] = []  # when workers come to the store with what they have
+    store_free_s = 0.0
+    for _ in range(min(workers, cells)):
+        heapq.heappush(done, start_s + cell_s * chance.uniform(1 - spread, 1 + spread))
+        given += 1
+    while done:
+        store_free_s = max(store_free_s, heapq.heappop(done)) + store_s * requests
+        if given < cells:
+            heapq.heappush(done, store_free_s + cell_s * chance.uniform(1 - spread, 1 + spread))
+            given += 1
+    return store_free_s
 
 
 def simulate(options: argparse.Namespace) -> None:
