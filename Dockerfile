@@ -16,8 +16,8 @@ ENV PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 
 WORKDIR /app
 COPY constraints.txt pyproject.toml README.md LICENSE ./
-# torch first and alone; a layer that stays as long as the pinned release does
-RUN python -m pip install --constraint constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch==2.13.0
+# torch first and alone, in the build of that index (which pip prefers, as 2.13.0+cpu is later than 2.13.0): a layer that stays
+RUN python -m pip install --constraint constraints.txt ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} torch==2.13.0
 COPY app.py ./
 COPY .streamlit .streamlit
 COPY sftqa_core sftqa_core
