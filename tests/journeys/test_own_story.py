@@ -33,7 +33,7 @@ def test_from_a_file_to_a_comparison(started, visit, tmp_path):
         box = page.get_by_role("dialog")
         box.locator("input[type=file]").set_input_files(tmp_path / "places.csv")
         box.get_by_role("button", name="Use these facts").click()
-        expect(page.get_by_text(re.compile("600 facts of 3 relations"))).to_be_visible()
+        expect(page.get_by_text(re.compile("600 facts of 3 relations")).first).to_be_visible()
         for done, (button, said) in enumerate(STEPS, start=1):
             settled(page)
             assert _done(page) == done
