@@ -7,7 +7,7 @@ import pytest
 from tests.browser.serving import RUN_MS, settled, sound
 
 pytestmark = pytest.mark.journey
-CLASS = 8  # each has a browser of their own that draws on the same cores; twenty press at once in tests/pages/test_learn_page.py
+CLASS = 20  # each has a browser of their own that draws on the same cores; twenty press at once in tests/pages/test_learn_page.py
 BEAMER = {"width": 1280, "height": 720}
 SCROLLED = "document.querySelector('[data-testid=stMain]').scrollTop"
 LEFT = "(main => main.scrollHeight - main.clientHeight)(document.querySelector('[data-testid=stMain]'))"  # pixels below the window
