@@ -27,6 +27,7 @@ from sftqa_core.progress import Progress, Recorder
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, StudySettings
 from sftqa_core.studies.model_study import ModelStudy
 from sftqa_core.workflows import study_runs
+from tests.amount import in_full
 from tests.jobs.cluster.ray_cluster import ENVIRONMENT
 from tests.jobs.job_processes import FAST, end_processes, until
 from tests.workflows.conftest import made, working_in, world  # noqa: F401 - fixtures
@@ -142,6 +143,7 @@ def test_a_study_with_a_lost_machine_is_the_undisturbed_one(cluster, world, alon
     assert list((workspace.state / "cluster").iterdir()) == []
 
 
+@in_full
 def test_a_killed_worker_and_a_stop(cluster, world, alone):  # noqa: F811
     """kill -9 of a worker costs one attempt. A study that is stopped keeps its cells, and ends as the undisturbed one."""
     killing = Watching(after=2, do=lambda watching: os.kill(watching.pids[0], signal.SIGKILL))
@@ -162,6 +164,7 @@ def test_a_killed_worker_and_a_stop(cluster, world, alone):  # noqa: F811
     until(lambda: not any(psutil.pid_exists(pid) for pid in stopping.pids))
 
 
+@in_full
 def test_a_probe_is_divided(cluster, world):  # noqa: F811
     """Its facts are probed in pieces; the levels are those of a probe in this process, which finds them all in the cache."""
     settings, watching = ProbeSettings("tiny", world, scheme=SCHEME), Watching()
@@ -193,6 +196,7 @@ def test_a_job_goes_to_the_cluster(cluster, world, workspace, monkeypatch):  # n
     assert [(update.done, update.total) for update in updates if update.phase == "probe"][-1] == (32, 32)
 
 
+@in_full
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [
@@ -207,6 +211,7 @@ def test_what_is_no_cluster_is_told(cluster, address, sentence, workspace):
     assert not list((workspace.root / "cluster").glob("*"))
 
 
+@in_full
 def test_a_lost_head_is_told(cluster, workspace, monkeypatch):
     """A driver that ends, as it does without a head, ends the work in a sentence that names its log."""
     with pytest.raises(SftqaError, match=r"The connection to the cluster at .* was lost: .*\. More is in .*\.log\."):
