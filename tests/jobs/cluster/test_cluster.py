@@ -98,7 +98,8 @@ class Watching(Recorder):
 
 
 def study_of(source: str, **changes) -> StudySettings:
-    base = {"sizes": (4,), "seeds": tuple(range(CELLS)), "scheme": SCHEME, "max_answer_tokens": 4}
+    # so many epochs that cells take longer than a machine to be lost: else all are done by then
+    base = {"sizes": (4,), "seeds": tuple(range(CELLS)), "scheme": SCHEME, "max_answer_tokens": 4, "epochs": 40}
     return StudySettings("amount", ("tiny",), source, **{**base, **changes})
 
 
