@@ -221,6 +221,13 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def program_version() -> str:
+    """Of this program, as it is installed; "unknown" in a checkout that never was."""
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return importlib.metadata.version("sftqa-explorer")
+    return "unknown"
+
+
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries a result depends on, as far as they are installed; as they are when first asked for, since
     what is installed later is not what this process works with."""

@@ -22,7 +22,7 @@ NAME = "entity-questions-sample"
 FILE = Path(__file__).with_name("entity_sample.zip")
 NOTE = (
     "A part of EntityQuestions (Sciavolino et al. 2021, MIT licence): of each relation the same number of facts, chosen by a hash. "
-    "The whole has fifteen times as many."
+    "The whole has fourteen times as many."
 )
 SIZES = {"train": 400, "dev": 40, "test": 200}  # facts of a relation, at most
 _LICENCE = "LICENSE"

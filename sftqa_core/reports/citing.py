@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
 from collections.abc import Iterable
 
+from sftqa_core.artifacts import program_version
 from sftqa_core.knowledge.atlas import is_atlas
 from sftqa_core.records import StudySettings, TrainSettings
 
@@ -43,20 +43,12 @@ _KNOWN = {"2409.15825": SIXTY, "2509.16596": FOLLOW_UP, "2405.05904": SLICK}
 _NAMED = re.compile(r"(\d{4}\.\d{4,5})(?: \(([^()]+)\))?")  # in a recipe's source: arXiv's number, and what it is called
 
 
-def version() -> str:
-    """This program's."""
-    try:
-        return importlib.metadata.version("sftqa-explorer")
-    except importlib.metadata.PackageNotFoundError:  # run from its folder without an installation
-        return "unknown"
-
-
 def tool() -> str:
     """This program's own entry."""
     return f"""@software{{sftqa_explorer,
   title = {{{{SFT-QA Explorer}}: what fine-tuning does to what a language model knows}},
   author = {{{{The SFT-QA Explorer contributors}}}},
-  version = {{{version()}}}
+  version = {{{program_version()}}}
 }}"""
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 
 from sftqa_core import workflows
+from sftqa_core.artifacts import program_version
 from sftqa_core.errors import SftqaError
 from sftqa_core.models.model_names import names_of, plain_name
 from sftqa_core.records import StudySettings, TrainSettings
@@ -66,7 +67,7 @@ def closing(
     )
     made = dict(versions) if versions else {}
     kept = Table(("Package", "Version"), list(made.items()), "With these the results were made.") if made else None
-    written = f"SFT-QA Explorer {citing.version()}, {', '.join(f'{name} {at}' for name, at in _versions().items())}"
+    written = f"SFT-QA Explorer {program_version()}, {', '.join(f'{name} {at}' for name, at in _versions().items())}"
     when = datetime.now(UTC).strftime("%Y-%m-%d")
     return [
         Section("Methods, to paste", [Quoted(methods, "prose"), copied]),

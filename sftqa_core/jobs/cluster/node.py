@@ -7,7 +7,6 @@ import contextlib
 import errno
 import functools
 import hashlib
-import importlib.metadata
 import json
 import os
 import platform
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sftqa_core import errors
-from sftqa_core.artifacts import refusal, versions
+from sftqa_core.artifacts import program_version, refusal, versions
 from sftqa_core.errors import OutOfMemory, SftqaError, Stopped, StorageError
 from sftqa_core.jsonrecord import Record
 from sftqa_core.models.devices import resolve_device
@@ -45,7 +44,7 @@ class Build(Record):
     def here(cls) -> "Build":
         """This one."""
         libraries = {name: version.partition("+")[0] for name, version in versions().items() if name != "python"}
-        return cls(_version(), _commit(PACKAGE.parent), code_fingerprint(), libraries)
+        return cls(program_version(), _commit(PACKAGE.parent), code_fingerprint(), libraries)
 
     @property
     def place(self) -> str:
@@ -61,12 +60,6 @@ class Build(Record):
         names = sorted(self.libraries.keys() | other.libraries.keys())
         wrong = [name for name in names if self.libraries.get(name) != other.libraries.get(name)]
         return ", ".join(f"{name} {other.libraries.get(name, 'missing')}, here {self.libraries.get(name, 'missing')}" for name in wrong)
-
-
-def _version() -> str:
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        return importlib.metadata.version("sftqa-explorer")
-    return "unknown"
 
 
 def _commit(root: Path) -> str:

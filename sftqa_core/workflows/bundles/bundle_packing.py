@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import io
 import json
 import re
@@ -14,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sftqa_core.artifacts import versions, write_bytes
+from sftqa_core.artifacts import program_version, versions, write_bytes
 from sftqa_core.errors import NotEnoughFacts, NotFound, SettingsError
 from sftqa_core.jsonrecord import shown
 from sftqa_core.records import StudySettings
@@ -68,14 +67,6 @@ def pack(names: Sequence[str], out: Path, weights: bool = False) -> BundleManife
 def slug(title: str) -> str:
     """A title as part of a name: small letters, digits and dashes."""
     return _TITLE.sub("-", title.casefold()).strip("-")[:_LONGEST_TITLE].strip("-") or "bundle"
-
-
-def program_version() -> str:
-    """Of this program, as it is installed."""
-    try:
-        return importlib.metadata.version("sftqa-explorer")
-    except importlib.metadata.PackageNotFoundError:  # a checkout that was never installed
-        return "unknown"
 
 
 def _wanted_studies(names: Sequence[str], known: Collection[str]) -> dict[str, list[str]]:
