@@ -105,7 +105,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_export(add("export", "write a run's tuned model as a folder for other tools"))
     _add_jobs(add("jobs", "background jobs; cancel one or read its log"))
     cache_commands.add_options(add("cache", "which results are on the disk; check them, clear leftovers"))
-    _add_pretrain(add("pretrain", "train a tiny model from scratch on a fact source"))
+    _add_pretrain(add("pretrain", "train a tiny model from scratch on a fact source, or go on with another model's pre-training"))
     bench_commands.add_options(add("bench", "measure this machine's GPU into a file that can be shared, or show such files side by side"))
     add("doctor", "check the installation, devices and folders")
     return parser

@@ -253,7 +253,7 @@ def jobs(options: Namespace) -> dict[str, Any]:
 
 
 def pretrain(options: Namespace) -> dict[str, Any]:
-    """`sftqa pretrain NAME`: a tiny model, trained from scratch."""
+    """`sftqa pretrain NAME`: a model that reads a text written from facts, from scratch or going on from another."""
     settings = pretrain_settings(options, {**workflows.built_in_models(), **workflows.unmade_models()})
     _tell_cost(settings)
     console = Console()

@@ -125,8 +125,8 @@ def probes(model: str, plan: Plan) -> dict[str, ProbeSettings]:
 
 
 def sweep_of(model: str, plan: Plan) -> SweepSettings:
-    """Learning rates for 60 examples by LoRA."""
-    run = TrainSettings(model, SOURCE, n=60, method="lora", scheme=plan.full, test_limit=plan.probed // plan.relations)
+    """Learning rates for 60 examples by LoRA; the dev facts have levels by likelihood, as another full probe would take an hour."""
+    run = TrainSettings(model, SOURCE, n=60, method="lora", scheme=plan.likelihood, test_limit=plan.probed // plan.relations)
     return SweepSettings(run, plan.rates, plan.seeds)
 
 

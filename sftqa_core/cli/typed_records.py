@@ -80,8 +80,9 @@ def scheme_of(options: argparse.Namespace, start: records.LevelScheme | None = N
 
 
 def pretrain_settings(options: argparse.Namespace, known: dict[str, records.PretrainSettings]) -> records.PretrainSettings:
-    """The options over the settings of the known model of that name, or over the defaults."""
-    start = known.get(options.name, records.PretrainSettings(options.name))
+    """The options over the settings of the known model of that name, over those of one that goes on from another, or over the defaults."""
+    made = records.PretrainSettings
+    start = known.get(options.name) or (made.going_on(options.name, options.base) if options.base else made(options.name))
     typed, corpus = given(options, records.PretrainSettings), start.corpus
     flagged = [name for name, about in declared(records.CorpusSettings).items() if about.flag]
     corpus = replace(corpus, **{name: value for name in flagged if (value := getattr(options, name)) is not None})

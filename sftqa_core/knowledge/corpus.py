@@ -22,7 +22,8 @@ from sftqa_core.records import CorpusSettings, PretrainSettings, PromptFormat
 LEAST_EXPOSURES = 4  # drawn for facts that come without recorded exposures
 CARRIERS_PER_RELATION = 25  # taken from the train split of a source that brings none of its own
 CARRIER_EXPOSURES = (25, 50)
-READ = ("exposures", "carrier", "contested", "rival_share")
+RIVAL_SHARES = (0.25, 0.65)  # of the statements of a fact that is made contested, uniform (METHOD section 6)
+READ = ("exposures", "carrier", "contested", "rival", "rival_share")
 LIST_LENGTHS = (2, 3)  # questions in a list without answers
 
 # Sentences and parts of sentences, with " | " between them.
@@ -124,7 +125,29 @@ def stated(settings: PretrainSettings, facts: pd.DataFrame) -> pd.DataFrame:
     """Facts (`pick_corpus_facts`) with how often the corpus of these settings states each, and which carry its questions."""
     own = settings.corpus
     spread = with_exposures(facts, settings.max_exposures, own.seed, settings.min_exposures, own.unstated_share)
+    if settings.base is not None and not own.qa_documents:
+        spread["carrier"] = False  # no question of theirs is read
+    if own.contested_share and "contested" not in spread:
+        spread = with_rivals(spread, own.contested_share, own.seed)
     return with_mixture(spread, own)
+
+
+def with_rivals(facts: pd.DataFrame, share: float, seed: int) -> pd.DataFrame:
+    """`facts` with `contested`, `rival` and `rival_share`: a share of those that are stated twice or more get a rival, another object of
+    their relation. Depends on the fact, the relation's objects and the seed."""
+    facts, objects = facts.copy(), {}
+    for relation, group in facts.groupby("relation", sort=False):
+        objects[relation] = sorted({answers[0] for answers in group["answers"]})
+    drawn = []
+    for row in facts.to_dict("records"):
+        draw = random.Random(f"rival {seed} {row['fact_id']}")
+        wanted, part = draw.random() < share, draw.uniform(*RIVAL_SHARES)
+        others = [name for name in objects[row["relation"]] if subject_key(name) not in map(subject_key, row["answers"])]
+        is_named = 0 < round(row["exposures"] * part) < row["exposures"]
+        is_contested = bool(wanted and others and is_named and not row["carrier"])
+        drawn.append((is_contested, draw.choice(others) if is_contested else None, part if is_contested else 0.0))
+    facts["contested"], facts["rival"], facts["rival_share"] = zip(*drawn, strict=True)
+    return facts
 
 
 def held_out_documents(settings: PretrainSettings, source: FactSource, count: int) -> list[str]:

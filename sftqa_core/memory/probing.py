@@ -1,5 +1,6 @@
 """The probe: facts x templates x samples -> completions -> levels, never doing twice what is done."""
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -28,6 +29,7 @@ from sftqa_core.workspace import Workspace
 # model size in parameters -> facts kept together: more take less room on disk, fewer are lost when the process dies
 _PART_FACTS = ((20_000_000, 128), (500_000_000, 64), (1 << 62, 16))
 _SERVED_PART = 16  # facts of a served model, which may be large and can go away at any time
+_PART_S = 120  # and no finished fact waits longer, as a slow model may take an hour for a part
 _BLOCK = 1200  # facts of few-shot prompts whose relations are brought together
 _GENERATE_SHARE = 16  # of the prompts that fit the memory with shared keys, one has room when each sample is a row of its own
 
@@ -215,6 +217,7 @@ class _Unwritten:
         self._keep = keep
         self._rows: dict[str, list] = defaultdict(list)
         self._whole: list[WantedFact] = []
+        self._kept_s = time.monotonic()
 
     def take(self, rows: Iterable, prompts: set[tuple[str, int]]) -> None:
         """Rows (each of one fact) of these whole prompts."""
@@ -226,11 +229,14 @@ class _Unwritten:
                 self._whole.append(self._facts[fact_id])
         while len(self._whole) >= self._part:
             self._write(self._part)
+        if self._whole and time.monotonic() - self._kept_s > _PART_S:
+            self._write(len(self._whole))
 
     def _write(self, count: int) -> None:
         whole, self._whole = self._whole[:count], self._whole[count:]
         self._keep([row for w in whole for row in self._rows.pop(w.fact_id)], whole)
         devices.return_freed_ram()
+        self._kept_s = time.monotonic()
 
     def __enter__(self) -> "_Unwritten":
         return self

@@ -3,19 +3,28 @@
 from dataclasses import replace
 
 from sftqa_core.errors import SettingsError, SftqaError
-from sftqa_core.models.catalogue import find_model
+from sftqa_core.models.catalogue import find_model, model_fingerprint
 from sftqa_core.models.lists import MADE
 from sftqa_core.records import ModelCard, PretrainSettings
 from sftqa_core.workspace import Workspace
 
 
 def same_making(card: ModelCard, settings: PretrainSettings, source_fingerprint: str) -> bool:
-    """Whether a model was made with these settings from these facts; its name, its device and the facts' place don't count."""
+    """Whether a model was made with these settings from these facts, and from the same weights where it goes on from another; its name,
+    its device and the facts' place don't count."""
     try:
         made = PretrainSettings.from_dict(card.details["settings"])
         facts = card.details["source"]["fingerprint"]
     except (KeyError, TypeError, SettingsError):
         return False
+    if settings.base is not None:
+        try:
+            known = model_fingerprint(find_model(settings.base), "", "")
+        except SftqaError:  # gone: nothing can go on from it
+            return False
+        begun = card.details.get("base", {})
+        if (begun.get("weights"), begun.get("adapter")) != (known.weights, known.adapter):
+            return False
     return facts == source_fingerprint and replace(made, name=settings.name, device=settings.device, source=settings.source) == settings
 
 

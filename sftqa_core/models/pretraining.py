@@ -1,6 +1,8 @@
-"""Heavy: pre-train a tiny causal language model, and its tokenizer, on a corpus written from facts (METHOD section 6).
+"""Heavy: pre-train a tiny causal language model, and its tokenizer, on a corpus written from facts (METHOD section 6); or go on with the
+pre-training of another model, on such a corpus.
 
     sftqa pretrain atlas-llama
+    sftqa pretrain taught --from FOLDER --source FACTS
 
 Minutes on two cores. Seeded; stopped at any step it resumes from its checkpoint and ends with the same weights. The checkpoint lies
 beside the model's future folder, under a hidden name, and holds everything the next step depends on. It belongs to one pre-training, source
@@ -16,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -216,35 +218,94 @@ class Checkpoint:
         remove(self.folder)
 
 
+class Start(Protocol):
+    """What a pre-training starts with: a model in training, how documents are encoded for it, how both are written down."""
+
+    model: Any
+    end: int  # id of the token behind the last document of an epoch
+
+    def encode(self, documents: list[str]) -> list[np.ndarray]:
+        """Token ids of each document, with what stands before or behind it."""
+
+    def save(self, folder: Path) -> None:
+        """Weights and tokenizer."""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """For the manifest: what it is that the model goes on from."""
+
+
+class FromNothing:
+    """A tiny model of random weights, and a tokenizer trained on its corpus."""
+
+    end = END_ID
+
+    def __init__(self, settings: PretrainSettings, documents: list[str], place: Place):
+        if len(documents) > TOKENIZER_SAMPLE:
+            documents = random.Random(f"tokenizer {settings.seed}").sample(documents, TOKENIZER_SAMPLE)
+        self.tokenizer = train_tokenizer(documents, settings.vocabulary)
+        torch.manual_seed(settings.seed)
+        self.model = build_model(settings, self.tokenizer.get_vocab_size(), place.attention).to(place.torch)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {}
+
+    def encode(self, documents: list[str]) -> list[np.ndarray]:
+        return [np.array(encoding.ids, dtype=np.int32) for encoding in self.tokenizer.encode_batch(documents)]
+
+    def save(self, folder: Path) -> None:
+        self.model.half().save_pretrained(folder)
+        save_tokenizer(self.tokenizer, folder)
+
+
+class FromModel:
+    """A model that was made elsewhere, in float32: half precision would lose most of what a small rate changes."""
+
+    def __init__(self, settings: PretrainSettings, place: Place, reporter: Reporter):
+        self.loaded = loading.load_model(catalogue.find_model(str(settings.base)), place.device, reporter=reporter)
+        self.model, self.end = self.loaded.model.float(), self.loaded.end_ids[0]
+        torch.manual_seed(settings.seed)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"base": {"name": self.loaded.card.name, **self.loaded.fingerprint.to_dict()}}
+
+    def encode(self, documents: list[str]) -> list[np.ndarray]:
+        return [np.array([*ids, self.end], dtype=np.int32) for ids in loading.encode_prompts(self.loaded, documents)]
+
+    def save(self, folder: Path) -> None:
+        self.model.save_pretrained(folder)
+        self.loaded.tokenizer.save_pretrained(folder)
+
+
 def pretrain(settings: PretrainSettings, source: FactSource, target: Path, reporter: Reporter | None = None) -> ModelCard:
     """Pre-train as `settings` say on the facts of `source` and put the finished model at `target`.
 
-    The folder holds fp16 safetensors, tokenizer, `exposures.parquet` (what the corpus said of each fact) and a
-    manifest. Raises `Stopped` when asked to stop; the same call then goes on from the checkpoint.
+    The folder holds safetensors (fp16; of a model that goes on from another float32), tokenizer, `exposures.parquet` (what the corpus said
+    of each fact) and a manifest. Raises `Stopped` when asked to stop; the same call then goes on from the checkpoint. Raises what loading
+    does for a model to go on from.
     """
     reporter = reporter or Silent()
     preparing = Phase(reporter, "preparing the corpus", 3, "parts")
     corpus = corpus_of(settings, source)
     reporter.log(f"Corpus of {len(corpus.documents):,} documents from {len(corpus.facts):,} facts.")
     preparing.advance(1)
-    documents = corpus.documents
-    if len(documents) > TOKENIZER_SAMPLE:
-        documents = random.Random(f"tokenizer {settings.seed}").sample(documents, TOKENIZER_SAMPLE)
-    tokenizer = train_tokenizer(documents, settings.vocabulary)
-    preparing.advance(1)
-    blocks = _blocks(settings, corpus.documents, tokenizer)
-    preparing.advance(1)
     place = Place.choose(settings.device, settings.precision)
+    start: Start = FromModel(settings, place, reporter) if settings.base else FromNothing(settings, corpus.documents, place)
+    preparing.advance(1)
+    blocks = _blocks(settings, corpus.documents, start)
+    preparing.advance(1)
     written = digest("\x1e".join(corpus.documents))
-    work = fingerprint({"settings": settings.to_dict(), "corpus": written, "place": vars(place), "versions": versions()})
-    torch.manual_seed(settings.seed)
-    model = build_model(settings, tokenizer.get_vocab_size(), place.attention).to(place.torch)
+    work = fingerprint({"settings": settings.to_dict(), "corpus": written, "place": vars(place), "versions": versions(), **start.identity})
+    model = start.model
     checkpoint = Checkpoint.beside(target, work)
     seconds, loss = _train(model, blocks, settings, place, checkpoint, reporter)
     manifest = {
         "kind": "model",
         "settings": settings.to_dict(),
         "source": {"name": source.name, "fingerprint": source.fingerprint},
+        **start.identity,
         "corpus": {"fingerprint": written, "documents": corpus.counts, "seen_templates": corpus.seen_templates},
         "architecture": model.config.model_type,
         "parameters": model.num_parameters(),
@@ -255,15 +316,14 @@ def pretrain(settings: PretrainSettings, source: FactSource, target: Path, repor
             "final_loss": round(loss, 4),
             "device": place.device,
             "bfloat16": place.bfloat16,
-            "attention": place.attention,
+            "attention": model.config._attn_implementation,
             "threads": torch.get_num_threads(),
         },
     }
 
     def fill(folder: Path) -> None:
         with loading.no_progress_bar():
-            model.half().save_pretrained(folder)
-        save_tokenizer(tokenizer, folder)
+            start.save(folder)
         corpus.facts.to_parquet(folder / catalogue.EXPOSURES, index=False)
 
     write_folder(target, fill, manifest)
@@ -279,18 +339,16 @@ def learning_rate(settings: PretrainSettings, step: int, steps: int) -> float:
     return settings.learning_rate * warm * (FINAL_RATE_SHARE + (1 - FINAL_RATE_SHARE) * cosine)
 
 
-def _blocks(settings: PretrainSettings, documents: list[str], tokenizer: Any) -> np.ndarray:
+def _blocks(settings: PretrainSettings, documents: list[str], start: Start) -> np.ndarray:
     """Token ids [blocks, sequence_length]: each epoch's documents in an order of their own, packed without gaps."""
     encoded = [
-        np.array(encoding.ids, dtype=np.int32)
-        for start in range(0, len(documents), _ENCODED_AT_ONCE)
-        for encoding in tokenizer.encode_batch(documents[start : start + _ENCODED_AT_ONCE])
+        ids for first in range(0, len(documents), _ENCODED_AT_ONCE) for ids in start.encode(documents[first : first + _ENCODED_AT_ONCE])
     ]
     order = random.Random(f"order {settings.seed}")
     parts = []
     for _ in range(settings.epochs):
         order.shuffle(encoded)
-        stream = np.concatenate([*encoded, np.array([END_ID], dtype=np.int32)])
+        stream = np.concatenate([*encoded, np.array([start.end], dtype=np.int32)])
         parts.append(stream[: len(stream) // settings.sequence_length * settings.sequence_length])
     blocks = np.concatenate(parts).reshape(-1, settings.sequence_length)
     if len(blocks) < settings.batch_size:

@@ -11,8 +11,8 @@ from sftqa_core.errors import NotEnoughFacts
 from sftqa_core.evaluation.inside import curves
 from sftqa_core.evaluation.predictions import held_out_facts, is_kept, require_test_facts
 from sftqa_core.jsonrecord import Record
-from sftqa_core.knowledge.sources import open_source
 from sftqa_core.memory import profiles, speeds
+from sftqa_core.memory.stated_facts import stated_source
 from sftqa_core.models import chat_templates, devices
 from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.planning import pretraining_size
@@ -226,7 +226,7 @@ def _inside(settings: InsideSettings) -> Forecast:
 
 def _pretraining(settings: PretrainSettings) -> Forecast:
     """Writing and encoding the corpus, then its steps: six operations a parameter and token."""
-    size = pretraining_size.pretraining_size(settings, open_source(settings.source))
+    size = pretraining_size.pretraining_size(settings, stated_source(settings))
     cost = Forecast(0, size.steps, size.test, 0, 0.0, 0.0, size.notes, size.problems, pretraining=size)
     if size.problems:
         return cost
@@ -239,6 +239,8 @@ def _pretraining(settings: PretrainSettings) -> Forecast:
     )
     basis = f"Based on how fast {known[1]} was pre-trained here." if known else _NEVER_MADE
     cost = replace(cost, seconds_low=low, seconds_high=high, notes=(*size.notes, basis))
+    if pretraining_size.shape(settings) is None:
+        return cost
 
     def needed(data: dict[str, Any]) -> Fit:
         at_once = max(1, data["batch_size"] // data.get("accumulate", 1))

@@ -20,8 +20,8 @@ from sftqa_core.errors import MissingPackage, SettingsError, SftqaError
 from sftqa_core.evaluation.predictions import held_out_facts
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.facts import FactSource
-from sftqa_core.knowledge.sources import open_source
 from sftqa_core.memory.profiles import open_for
+from sftqa_core.memory.stated_facts import stated_source
 from sftqa_core.models import devices, footprint, makings, quantising, tokenizer_files
 from sftqa_core.models.gguf import gguf_reading
 from sftqa_core.models.hub import fetch, hub_cache
@@ -118,11 +118,14 @@ def _looked_at(settings: Settings | SweepSettings | InsideSettings | PretrainSet
 
 
 def _pretraining_points(settings: PretrainSettings, cost: Forecast | None) -> list[Check]:
-    """Name, packages, device, facts, memory, time and disk of a model that is made from nothing."""
+    """Name, packages, device, facts, memory, time and disk of a model that is made from nothing; also the model that one goes on from."""
     device, place = device_check(settings.device)
-    checks = [packages_check("pretrain"), device]
+    base = list(preflight_model.look_at(settings.base).checks) if settings.base else []
+    checks = [*base, packages_check("pretrain"), device]
+    if any(check.state == "problem" for check in base):
+        return checks
     try:
-        source = open_source(settings.source)
+        source = stated_source(settings)
         makings.refuse_other_making(settings, source.fingerprint)
         cost = cost or forecast(settings)
     except SettingsError as error:

@@ -15,8 +15,9 @@ from sftqa_core.jsonrecord import declared, fingerprint
 from sftqa_core.knowledge import corpus
 from sftqa_core.knowledge.facts import UNUSED, FactSource
 from sftqa_core.models import devices, footprint
+from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.footprint import Shape, TuningStep
-from sftqa_core.planning.fit import PROCESS_BYTES, Fit
+from sftqa_core.planning.fit import PROCESS_BYTES, Fit, model_shape
 from sftqa_core.records import PretrainSettings, TrainSettings
 from sftqa_core.workspace import Workspace
 
@@ -50,7 +51,7 @@ class PretrainingSize:
     tokens: int = 0  # about, over all epochs
     steps: int = 0
     parameters: int = 0
-    written_bytes: int = 0  # of the finished model, in half precision
+    written_bytes: int = 0  # of the finished model
     problems: tuple[str, ...] = ()  # why no corpus can be written of these facts
     notes: tuple[str, ...] = ()  # why the result may say little
 
@@ -74,6 +75,7 @@ def _counted(settings: PretrainSettings, source: FactSource) -> PretrainingSize:
     train = int(((split == "train") & (facts["domain"] == "in")).sum())
     dev, test = (int((split == name).sum()) for name in ("dev", "test"))
     steps, weights = tokens // (settings.sequence_length * settings.batch_size), parameters(settings)
+    number = 2 if settings.base is None else 4  # bytes (models/pretraining.py)
     return PretrainingSize(
         facts=len(facts),
         relations=facts["relation"].nunique(),
@@ -87,7 +89,7 @@ def _counted(settings: PretrainSettings, source: FactSource) -> PretrainingSize:
         tokens=tokens,
         steps=steps,
         parameters=weights,
-        written_bytes=2 * weights + _FILES_BYTES,
+        written_bytes=number * weights + _FILES_BYTES,
         problems=() if steps else ("The corpus would not fill one batch. Use more facts, more mentions, or a smaller batch size.",),
         notes=tuple(_notes(train, test, steps)),
     )
@@ -123,7 +125,10 @@ def _notes(train: int, test: int, steps: int) -> Iterator[str]:
 
 
 def parameters(settings: PretrainSettings) -> int:
-    """Of the model, with tied embeddings; a tokenizer that finds fewer words makes it a little smaller."""
+    """Of the model, with tied embeddings; a tokenizer that finds fewer words makes it a little smaller. 0 where it goes on from a model
+    of unknown size. Raises `ModelUnavailable` where that model is not there."""
+    if settings.base is not None:
+        return find_model(settings.base).parameters or 0
     hidden, inner, heads = settings.hidden_size, settings.intermediate_size, settings.heads
     keys = hidden // heads * (settings.key_value_heads or heads)
     embeddings = settings.vocabulary * hidden
@@ -133,8 +138,10 @@ def parameters(settings: PretrainSettings) -> int:
     return embeddings + hidden + settings.layers * (2 * hidden * (hidden + keys) + biases + 3 * hidden * inner + 2 * hidden)
 
 
-def shape(settings: PretrainSettings) -> Shape:
-    """Widths of the model, which its footprint is computed from."""
+def shape(settings: PretrainSettings) -> Shape | None:
+    """Widths of the model, which its footprint is computed from; None where it goes on from a model whose widths are not known."""
+    if settings.base is not None:
+        return model_shape(find_model(settings.base))
     neox = settings.architecture == "gpt_neox"
     config: dict[str, Any] = {
         "model_type": settings.architecture, "hidden_size": settings.hidden_size, "num_hidden_layers": settings.layers,
@@ -142,16 +149,16 @@ def shape(settings: PretrainSettings) -> Shape:
         "intermediate_size": settings.intermediate_size, "vocab_size": settings.vocabulary,
         **({"use_parallel_residual": True} if neox else {"rms_norm_eps": 1e-6}),
     }  # fmt: skip
-    known = Shape.of(config, parameters(settings))
-    assert known is not None  # every width is given
-    return known
+    return Shape.of(config, parameters(settings))
 
 
 def pretraining_fit(settings: PretrainSettings, size: PretrainingSize, batch_size: int) -> Fit:
-    """The footprint of a step, with the corpus beside it, and what the device has. `batch_size`: sequences on the device at once."""
+    """The footprint of a step, with the corpus beside it, and what the device has, for settings of which `shape` knows the widths.
+    `batch_size`: sequences on the device at once."""
     setting = devices.chosen_device(settings.device)
     device = devices.numbered(setting)[0]
     widths = shape(settings)
+    assert widths is not None
     used = footprint.tuning(widths, device, TuningStep("full", 0, batch_size, settings.sequence_length))
     texts = size.documents * DOCUMENT_BYTES + 8 * size.tokens  # the ids of all epochs, and a copy while they are joined
     beside = PROCESS_BYTES[device] + (texts if device not in devices.SEPARATE else 0) - footprint.weight_bytes(widths, device)

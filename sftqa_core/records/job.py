@@ -81,21 +81,25 @@ def command_of(settings: TrainSettings | ProbeSettings | StudySettings | SweepSe
     if isinstance(settings, InsideSettings):  # what makes the run again follows from its name
         asked = [] if settings.measures == tuple(FLAGS) else [FLAGS[measure] for measure in settings.measures]
         return shlex.join(["sftqa", "inside", settings.name, *asked, *_options(settings)])
-    words = ["sftqa", _VERBS[type(settings)], *_options(settings.run if isinstance(settings, SweepSettings) else settings)]
+    usual = None
+    if isinstance(settings, PretrainSettings) and settings.base:
+        usual = replace(PretrainSettings.going_on(settings.name, settings.base), base=None)
+    words = ["sftqa", _VERBS[type(settings)], *_options(settings.run if isinstance(settings, SweepSettings) else settings, usual)]
     if isinstance(settings, SweepSettings):
         words += _options(settings)
     return shlex.join(words)
 
 
-def _options(settings: Record) -> list[str]:
+def _options(settings: Record, usual: Record | None = None) -> list[str]:
+    """Options for all but what is as `usual`, by default a setting's default."""
     words: list[str] = []
     for about in sorted(declared(type(settings)).values(), key=lambda about: 3 if about.kind is bool else about.rank):
-        value = getattr(settings, about.name)
+        value, default = getattr(settings, about.name), about.default if usual is None else getattr(usual, about.name)
         if about.kind is LevelScheme:
             words += _scheme(value)
         elif about.kind is CorpusSettings:
-            words += _options(value)
-        elif about.flag and (value != about.default or about.rank != 1):
+            words += _options(value, None if usual is None else default)
+        elif about.flag and (value != default or about.rank != 1):
             words += _written(about, value)
     return words
 

@@ -8,6 +8,7 @@ from sftqa_core.records.probes import ProbeSettings
 from sftqa_core.records.schemes import MAX_SEED
 
 MAX_DOCUMENTS = 10_000_000
+GOING_ON_RATE = 2e-4  # learning rate of a model that goes on from another
 _SHARE: dict[str, Any] = {"low": 0, "high": 1}
 
 
@@ -33,6 +34,11 @@ class CorpusSettings(Record):
         0.0, later=True, label="Never stated", flag="--unstated-share", title="{value:.0%} of the facts never stated", **_SHARE,
         help="share of the facts without recorded exposures that the corpus never states",
     )  # fmt: skip
+    contested_share: float = setting(
+        0.0, later=True, label="Contested", flag="--contested-share", title="{value:.0%} of the facts contested", **_SHARE,
+        help="share of the facts without recorded rivals that get one: another object of the relation, which a quarter to two thirds of "
+        "their statements name",
+    )  # fmt: skip
 
     def problems(self) -> list[str]:
         return within("corpus seed", self.seed, 0, MAX_SEED)
@@ -43,9 +49,12 @@ def _size(default: int, most: int, name: str, help: str = "", **more: Any) -> An
     return setting(default, **{"low": 1, "high": most, "flag": f"--{name}", "help": help or name.replace("-", " "), **more})
 
 
+_OF_BASE = ("architecture", "hidden_size", "layers", "heads", "key_value_heads", "intermediate_size", "vocabulary")
+
+
 @dataclass(frozen=True)
 class PretrainSettings(Record):
-    """One tiny model, trained from scratch."""
+    """One model that reads a text written from facts: a tiny one from scratch, or one that goes on from another (`base`)."""
 
     name: str = setting(flag="name", rank=0, help="name of the new model; a built-in model's name, or atlas-100m, takes its settings")
     source: str = setting(
@@ -89,9 +98,29 @@ class PretrainSettings(Record):
         1, 4_096, "accumulate", "a batch goes through the model in so many parts: less memory, the same effective batch", unit="parts",
         later=True,
     )  # fmt: skip
+    base: str | None = setting(
+        None, flag="--from", unset="random weights", title="from {value}", later=True,
+        help="go on from this model in place of a new tiny one: its architecture, tokenizer and weights",
+    )  # fmt: skip
+    base_levels: tuple[str, ...] | None = setting(
+        None, flag="--from-levels", unset="all", title="of its levels {value}", later=True,
+        help="state only facts that were probed on the model of --from and lie on these levels: L0 are those it does not know",
+    )  # fmt: skip
+
+    @classmethod
+    def going_on(cls, name: str, base: str) -> "PretrainSettings":
+        """Where nothing else is said: only statements, no questions and no filler, since such a model has read other text; AdamW at a
+        rate that leaves what it knows in place."""
+        corpus = CorpusSettings(qa_documents=0, filler_documents=0)
+        return cls(name, base=base, optimizer="adamw", learning_rate=GOING_ON_RATE, weight_decay=0.0, corpus=corpus)
 
     def problems(self) -> list[str]:
         wrong = []
+        own = [name for name in _OF_BASE if getattr(self, name) != getattr(type(self), name)]
+        if self.base is not None and own:
+            wrong.append(f"{' and '.join(own)} can't be set for a model that goes on from {self.base}: they are that model's.")
+        if self.base is None and self.base_levels is not None:
+            wrong.append("base_levels are levels of the model to go on from: name it (--from).")
         if self.heads >= 1 and self.hidden_size % self.heads:
             wrong.append(f"hidden_size must be a multiple of heads, got {self.hidden_size} and {self.heads}.")
         if self.accumulate >= 1 and self.batch_size % self.accumulate:

@@ -19,6 +19,7 @@ from sftqa_core.evaluation.intervals import LEAST, spearman_interval, wilson
 from sftqa_core.jsonrecord import fingerprint
 from sftqa_core.knowledge.sources import open_source
 from sftqa_core.memory import profiles
+from sftqa_core.memory.stated_facts import stated_source
 from sftqa_core.models import catalogue, lists, makings
 from sftqa_core.planning.pretraining_size import pretraining_size
 from sftqa_core.records import DOMAIN_NAMES, SPREADS, CorpusSettings, PretrainSettings, TrainSettings
@@ -85,7 +86,7 @@ def is_made(settings: PretrainSettings) -> bool:
         card = catalogue.find_model(settings.name)
     except SftqaError:  # there is none, or it is damaged and is made again
         return False
-    return makings.same_making(card, settings, open_source(settings.source).fingerprint)
+    return makings.same_making(card, settings, stated_source(settings).fingerprint)
 
 
 def finished_run(settings: TrainSettings) -> str:

@@ -16,8 +16,8 @@ from sftqa_core.artifacts import write_bytes
 from sftqa_core.errors import ModelUnavailable, SettingsError
 from sftqa_core.evaluation.inside.kept_looks import KeptLook
 from sftqa_core.jsonrecord import Record
-from sftqa_core.knowledge.sources import open_source
 from sftqa_core.memory.profiles import open_for
+from sftqa_core.memory.stated_facts import stated_source
 from sftqa_core.models.catalogue import base_card, find_model
 from sftqa_core.models.gguf.gguf_models import KIND
 from sftqa_core.models.hub.fetch import download, present
@@ -173,14 +173,15 @@ def select(settings: TrainSettings, out: Path, reporter: Reporter | None = None)
 
 
 def pretrain(settings: PretrainSettings, reporter: Reporter | None = None) -> ModelCard:
-    """A tiny model trained from scratch, under the workspace's models; it can be picked by its name."""
+    """A model that read a text written from facts, from scratch or going on from another, under the workspace's models; it can be picked
+    by its name."""
     from sftqa_core.models import pretraining
 
     target = Workspace.current().models / settings.name
     if "/" in settings.name or settings.name.startswith(".") or not settings.name.strip():
         raise SettingsError(f"A model's name is used as a folder name, got {settings.name!r}. Use letters, digits and dashes.")
     bring_facts(settings.source, reporter)
-    source = open_source(settings.source)
+    source = stated_source(settings)
     refuse_other_making(settings, source.fingerprint)
     pretraining.pretrain(settings, source, target, reporter or Silent())
     return find_model(settings.name)

@@ -99,6 +99,14 @@ def test_stopping_keeps_what_is_done(tiny, workspace, monkeypatch):
     assert len(table) == 30
 
 
+def test_a_slow_model_keeps_what_is_done_as_time_goes(tiny, workspace, monkeypatch):
+    """A part does not wait until it has all its facts."""
+    monkeypatch.setattr(probing, "_PART_S", 0.0)
+    source = source_of(12)
+    probe_facts(tiny, source, source.facts, SETTINGS, NONE, workspace, sampler=knowing_sampler(tiny, source, batch_size=4))
+    assert len(list(workspace.completions.rglob("part-*.parquet"))) > 3
+
+
 def test_a_crash_keeps_whole_facts(tiny, workspace):
     """When the sampler fails, facts that are through are stored and half-done ones are not."""
     source = source_of(8)
