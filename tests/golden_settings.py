@@ -34,6 +34,8 @@ NF4: dict[str, Any] = {"quantization": "nf4", "method": "lora"}
 
 # A record at its defaults, and every field of it changed: to a value, or with what it can't be changed without. More than one change of
 # a field has a word behind a colon.
+_FROM = {"base": "atlas-llama", "hidden_size": 192, "layers": 4, "intermediate_size": 512, "vocabulary": 3_000}  # sizes are the base's
+
 VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
     "SamplerSettings": (
         SamplerSettings(),
@@ -160,6 +162,7 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
         {
             "seed": 1, "seen_templates": 7, "worn_share": 0.1, "qa_documents": 30, "qa_list_share": 0.5, "qa_answered_share": 0.5,
             "filler_documents": 30, "exposure_scale": 0.5, "redealt_share": 0.5, "contested_kept": 0.5, "unstated_share": 0.5,
+            "contested_share": 0.5,
         },
     ),
     "PretrainSettings": (
@@ -169,7 +172,7 @@ VARIED: dict[str, tuple[Record, dict[str, Any]]] = {
             "key_value_heads": 2, "intermediate_size": 256, "vocabulary": 400, "sequence_length": 32, "batch_size": 2,
             "optimizer": "adamw", "learning_rate": 1e-3, "warmup_steps": 10, "weight_decay": 0.1, "epochs": 2, "seed": 1,
             "corpus": CorpusSettings(seed=1), "max_exposures": 40, "min_exposures": 2, "limit": 40, "relations": ("P17",), "device": "cpu",
-            "precision": "float32", "compile": True, "accumulate": 2,
+            "precision": "float32", "compile": True, "accumulate": 2, "base": _FROM, "base_levels": _FROM | {"base_levels": ("L0",)},
         },
     ),
     "FetchSettings": (FetchSettings("owner/name"), {"model": "owner/other@main"}),

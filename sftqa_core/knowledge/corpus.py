@@ -23,7 +23,7 @@ LEAST_EXPOSURES = 4  # drawn for facts that come without recorded exposures
 CARRIERS_PER_RELATION = 25  # taken from the train split of a source that brings none of its own
 CARRIER_EXPOSURES = (25, 50)
 RIVAL_SHARES = (0.25, 0.65)  # of the statements of a fact that is made contested, uniform (METHOD section 6)
-READ = ("exposures", "carrier", "contested", "rival", "rival_share")
+READ = ("exposures", "carrier", "contested", "rival_share")
 LIST_LENGTHS = (2, 3)  # questions in a list without answers
 
 # Sentences and parts of sentences, with " | " between them.

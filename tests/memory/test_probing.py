@@ -104,7 +104,7 @@ def test_a_slow_model_keeps_what_is_done_as_time_goes(tiny, workspace, monkeypat
     monkeypatch.setattr(probing, "_PART_S", 0.0)
     source = source_of(12)
     probe_facts(tiny, source, source.facts, SETTINGS, NONE, workspace, sampler=knowing_sampler(tiny, source, batch_size=4))
-    assert len(list(workspace.completions.rglob("part-*.parquet"))) > 3
+    assert len(list(workspace.root.rglob("part-*.parquet"))) > 3
 
 
 def test_a_crash_keeps_whole_facts(tiny, workspace):
