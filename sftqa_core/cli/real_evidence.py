@@ -7,12 +7,13 @@ so a second call goes on where the first one stopped; after --minutes no further
 place of what it held of these models, and nothing else of TARGET changes. With --pack nothing is measured.
 
 All numbers are float32 on the processor. `steps` is the whole plan, and nothing in it is chosen by looking at test accuracy: learning
-rates are those that dev facts choose.
+rates are those that dev facts choose; how a model goes on reading (`taught`) was set on 96 dev facts.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import shutil
 import time
@@ -27,6 +28,7 @@ from sftqa_core.artifacts import sha256, write_folder
 from sftqa_core.cli.packing import pack_studies, wanted_of
 from sftqa_core.cli.text import Console
 from sftqa_core.errors import SettingsError, SftqaError
+from sftqa_core.knowledge import entity_sample
 from sftqa_core.knowledge.entity_sample import NAME as SOURCE
 from sftqa_core.memory import probe_stores
 from sftqa_core.models import catalogue, measured
@@ -34,16 +36,19 @@ from sftqa_core.records import (
     SLICK,
     FetchSettings,
     LevelScheme,
+    PretrainSettings,
     ProbeSettings,
     StudySettings,
     SweepSettings,
     TrainSettings,
+    with_cutoffs,
 )
 from sftqa_core.records.recipes import RECIPES
 from sftqa_core.records.studying import recipe_study
 from sftqa_core.workspace import Workspace
 
 TIMES = "real-evidence.jsonl"  # in the workspace: seconds of each step
+NOTICE = "EntityQuestions-LICENSE.txt"  # beside the cards: whose facts the stored completions are about
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,8 @@ class Plan:
     seeds: tuple[int, ...] = (0, 1, 2)
     rates: tuple[float, ...] | None = None  # the usual ones
     recipes: tuple[str, ...] = ("keep", "restore")  # on the first model
+    known_or_not: int | None = 240  # examples of the study of training levels, which are but two there
+    told: tuple[int, int] = (1, 64)  # how often the first model's unknown facts are told when it goes on reading
     relations: int = 24
 
     @property
@@ -94,6 +101,12 @@ class Plan:
         """Levels without completions."""
         return LevelScheme(method="likelihood")
 
+    @property
+    def two(self) -> LevelScheme:
+        """Never completed rightly, or sometimes: models this small have next to no facts on the upper levels, so there is no training
+        set of each of five."""
+        return with_cutoffs((0.0,), self.likelihood)
+
 
 @dataclass(frozen=True)
 class Step:
@@ -104,14 +117,22 @@ class Step:
 
 
 def steps(models: tuple[RealModel, ...], plan: Plan, console: Console) -> Iterator[Step]:
-    """All of the plan, cheapest and most telling first. Made one by one: studies take the rate that the sweep before them chose."""
-    for model in models:
+    """All of the plan, model by model. Made one by one: studies take the rate that the sweep before them chose."""
+    for at, model in enumerate(models):
         for name, settings in probes(model.name, plan).items():
             yield Step(f"{model.name}: {name}", partial(workflows.probe, settings, console))
-    for model in models:
         yield Step(f"{model.name}: learning rates on dev facts", partial(workflows.sweep, sweep_of(model.name, plan), console))
-    for study in studies(models, plan):
-        yield Step(f"study {study.kind} of {', '.join(study.models)}", partial(workflows.study, study, console))
+        for study in studies(model, plan, first=at == 0):
+            yield Step(_title(study), partial(workflows.study, study, console))
+    more = taught(models[0].name, plan)
+    yield Step(f"{more.name}: reading", partial(workflows.pretrain, more, console))
+    yield Step(f"{more.name}: full probe", partial(workflows.probe, probes(more.name, plan)["full probe"], console))
+    for study in taught_studies(models[0].name, plan):
+        yield Step(_title(study), partial(workflows.study, study, console))
+
+
+def _title(study: StudySettings) -> str:
+    return f"study {study.kind} of {', '.join(study.models)}{f', {study.recipe.name}' if study.recipe else ''}"
 
 
 def probes(model: str, plan: Plan) -> dict[str, ProbeSettings]:
@@ -130,19 +151,44 @@ def sweep_of(model: str, plan: Plan) -> SweepSettings:
     return SweepSettings(run, plan.rates, plan.seeds)
 
 
-def studies(models: tuple[RealModel, ...], plan: Plan) -> Iterator[StudySettings]:
-    """Each model's amount of data at the rate that dev facts chose for it; of the first model what moves, and two recipes."""
-    tested, again = plan.probed // plan.relations, plan.again // plan.relations
-    for at, model in enumerate(models):
-        rate = workflows.sweep_report(sweep_of(model.name, plan)).chosen
-        shared: dict[str, Any] = {"source": SOURCE, "seeds": plan.seeds, "learning_rate": rate, "test_limit": tested, "scheme": plan.full}
-        yield StudySettings("amount", (model.name,), sizes=plan.sizes, method="lora", **shared)
-        if at == 0:
-            yield StudySettings(
-                "shift", (model.name,), sizes=(60,), method="lora", retest_limit=again, **{**shared, "seeds": plan.seeds[:1]}
-            )
-            for recipe in plan.recipes:
-                yield recipe_study(RECIPES[recipe](), (model.name,), source=SOURCE, seeds=plan.seeds, test_limit=tested, scheme=plan.full)
+def studies(model: RealModel, plan: Plan, first: bool) -> Iterator[StudySettings]:
+    """The amount of data at the rate that dev facts chose; of the `first` model also what moves, two recipes, and whether unknown facts
+    hurt."""
+    shared, again = _shared(model.name, plan), plan.again // plan.relations
+    yield StudySettings("amount", (model.name,), sizes=plan.sizes, **shared)
+    if not first:
+        return
+    yield StudySettings("shift", (model.name,), sizes=(60,), retest_limit=again, **{**shared, "seeds": plan.seeds[:1]})
+    for recipe in plan.recipes:
+        same = {name: shared[name] for name in ("source", "seeds", "test_limit", "scheme")}
+        yield recipe_study(RECIPES[recipe](), (model.name,), **same)
+    if plan.known_or_not is not None:
+        yield StudySettings("level", (model.name,), sizes=(plan.known_or_not,), **{**shared, "scheme": plan.two})
+
+
+def _shared(model: str, plan: Plan) -> dict[str, Any]:
+    """What all studies of a model have in common. Raises `SftqaError` until its learning rates are swept."""
+    rate = workflows.sweep_report(sweep_of(model, plan)).chosen
+    tested = plan.probed // plan.relations
+    return {
+        "source": SOURCE, "seeds": plan.seeds, "learning_rate": rate, "test_limit": tested, "scheme": plan.full, "method": "lora",
+    }  # fmt: skip
+
+
+def taught(model: str, plan: Plan) -> PretrainSettings:
+    """The model that reads of the facts that `model` does not know, as far as they were probed: a fifth of them never, the others once
+    to 64 times (log-uniform), a quarter contested, each in 14 of its relation's 21 wordings."""
+    settings = PretrainSettings.going_on(f"{model}-taught", model)
+    corpus = replace(settings.corpus, unstated_share=0.2, contested_share=0.25)
+    return replace(
+        settings, source=SOURCE, base_levels=("L0",), corpus=corpus, min_exposures=plan.told[0], max_exposures=plan.told[1],
+        learning_rate=5e-4, batch_size=4, device="cpu",
+    )  # fmt: skip
+
+
+def taught_studies(model: str, plan: Plan) -> Iterator[StudySettings]:
+    """The same examples as `model` got, at the same rate, for the model that has read of more facts."""
+    yield StudySettings("amount", (taught(model, plan).name,), sizes=(0, 60), **_shared(model, plan))
 
 
 def prepare(models: tuple[RealModel, ...], folder: Path, target: Path, console: Console) -> None:
@@ -189,9 +235,15 @@ def pack(models: tuple[RealModel, ...], plan: Plan, target: Path) -> None:
 
     def fill(work: Path) -> None:
         shutil.copytree(target, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json"))
-        for model in models:
-            _pack_probes(model, plan, work)
-        pack_studies([study for study in studies(models, plan) if _is_done(study)], work)
+        done: list[StudySettings] = []
+        for at, model in enumerate(models):
+            _pack_probes(model.name, plan, work)
+            with contextlib.suppress(SftqaError):  # no rate is chosen yet
+                done += filter(_is_done, studies(model, plan, first=at == 0))
+        if _pack_taught(models[0], plan, work):
+            done += filter(_is_done, taught_studies(models[0].name, plan))
+        pack_studies(done, work)
+        (work / measured.FOLDER / NOTICE).write_bytes(entity_sample.licence())
 
     write_folder(target, fill, {"kind": "shipped", "models": list(workflows.built_in_models())})
 
@@ -204,11 +256,30 @@ def _is_done(study: StudySettings) -> bool:
     return 0 < planned == done
 
 
-def _pack_probes(model: RealModel, plan: Plan, target: Path) -> None:
+def _pack_taught(model: RealModel, plan: Plan, target: Path) -> bool:
+    """The model that has read of more facts, and its probe; False where it is not made yet."""
+    settings = taught(model.name, plan)
+    try:
+        card = catalogue.find_model(settings.name)
+    except SftqaError:
+        return False
+    known = catalogue.model_fingerprint(card, "", "")
+    if card.path is not None:  # else it ships already
+        about = measured.Measured(
+            settings.name, f"{model.title}, that went on reading of facts it did not know", model.file, model.sha256,
+            catalogue.find_model(model.name).quantisation, model.licence, card.architecture or "", card.parameters or 0, known.weights,
+            known.beginning, {name: card.details[name] for name in measured.MADE},
+        )  # fmt: skip
+        measured.write_measured(about, target, Path(card.path) / catalogue.EXPOSURES)
+    _pack_probes(settings.name, plan, target)
+    return True
+
+
+def _pack_probes(model: str, plan: Plan, target: Path) -> None:
     """Hits and estimates of all facts that were probed; texts of completions of those that were probed again, as a sample."""
     workspace = Workspace.current()
-    weights = catalogue.model_fingerprint(catalogue.find_model(model.name), "", "").weights
-    for settings in probes(model.name, plan).values():
+    weights = catalogue.model_fingerprint(catalogue.find_model(model), "", "").weights
+    for settings in probes(model, plan).values():
         wanted, scheme = wanted_of(settings), settings.scheme
         if scheme.method != "sampling":
             for estimates in probe_stores.find_estimates(weights, None, scheme, workspace):

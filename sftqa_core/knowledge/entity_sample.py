@@ -35,6 +35,12 @@ def load_sample(workspace: Workspace | None = None) -> FactSource:
     return FactSource(NAME, source.facts, source.relations, source.report, source.fingerprint, (NOTE,))
 
 
+def licence() -> bytes:
+    """EntityQuestions' notice, for whatever quotes its facts."""
+    with zipfile.ZipFile(FILE) as packed:
+        return packed.read(_LICENCE)
+
+
 def write_sample(whole: FactSource, licence: str, out: Path) -> None:
     """Choose and write the part of a whole."""
     facts = whole.facts[whole.facts["split"].isin(list(SIZES))]

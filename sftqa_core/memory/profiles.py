@@ -328,8 +328,9 @@ def open_for(model: str, source: str) -> FactSource:
     """A source as it may be used with a model.
 
     For a model that was pre-trained here on this source, only the facts that its corpus was written from are left, with
-    their recorded exposures, and those whose question and answer stood in the corpus belong to no split. Another model read
-    none of this, so its facts say nothing of exposures and rivals.
+    their recorded exposures, and those whose question and answer stood in the corpus belong to no split. One that went on from another
+    model may know more than it was told here: all facts stay, and only those that it was told have exposures. Another model read none
+    of this, so its facts say nothing of exposures and rivals.
     """
     opened, card = open_source(source), find_model(model)
     key = (model, source, card.path, card.weights_sha256, opened.fingerprint)
@@ -343,10 +344,21 @@ def _as_read_by(card: ModelCard, opened: FactSource) -> FactSource:
     read = exposures(card)
     if read is None or not opened.facts["fact_id"].isin(read["fact_id"]).any():
         return replace(opened, facts=opened.facts.drop(columns=list(OPTIONAL), errors="ignore"))
-    columns = [name for name in read if name != "fact_id"]
-    table = opened.facts.drop(columns=columns, errors="ignore").merge(read, on="fact_id", validate="one_to_one")
+    columns, origin = [name for name in read if name != "fact_id"], made_from(card)
+    goes_on = "base" in origin.details
+    bare = opened.facts.drop(columns=columns, errors="ignore")
+    table = bare.merge(read, on="fact_id", how="left" if goes_on else "inner", validate="one_to_one")
     table["exposures"] = table["exposures"].astype("Int64")
+    nothing = {"carrier": False, "contested": False, "rival_share": 0.0}  # of a fact that was not told
+    for name in nothing.keys() & set(table):
+        table[name] = table[name].astype(object).fillna(nothing[name]).astype(type(nothing[name]))
     table.loc[table["carrier"], "split"] = UNUSED
-    left_out = len(opened.facts) - len(table)
-    note = f"{made_from(card).name} was pre-trained on {len(table):,} facts of {opened.name}; the other {left_out:,} are left out."
+    told = int(table["exposures"].notna().sum())
+    left_out = len(opened.facts) - told
+    note = f"{origin.name} was pre-trained on {told:,} facts of {opened.name}; the other {left_out:,} are left out."
+    if goes_on:
+        note = (
+            f"{origin.name} went on from {origin.details['base']['name']} and was told of {told:,} of these facts, some of them never; how "
+            f"often the model before it had read of any is not known."
+        )
     return replace(opened, facts=table.drop(columns="carrier"), notes=(*opened.notes, note) if left_out else opened.notes)

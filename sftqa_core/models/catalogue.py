@@ -136,7 +136,8 @@ def list_models(workspace: Workspace | None = None) -> list[ModelCard]:
         if any(str(kind).endswith(("ForCausalLM", "LMHeadModel")) for kind in kinds):
             cards.append(replace(card, revision=commit_of(snapshot)))
     cards += _added(workspace, {card.name for card in cards})
-    cards += [_measured_card(about, workspace) for about in measured.measured_models(workspace).values()]
+    there = {card.name for card in cards}
+    cards += [_measured_card(about, workspace) for name, about in measured.measured_models(workspace).items() if name not in there]
     cards.sort(key=lambda card: (_KINDS.index(card.kind), card.path is None, card.name))
     return _with_tuned(cards, workspace)
 
@@ -404,11 +405,14 @@ def exposures(card: ModelCard) -> pd.DataFrame | None:
     whatever lies in their folders. A model that was tuned here has read what it was tuned from. Raises `ArtifactDamaged` if the table
     can't be read, `ModelUnavailable` as `made_from` does."""
     card = made_from(card)
-    if card.path is None or EXPOSURES not in card.details.get("files", {}):
+    if card.kind == measured.KIND and measured.told(card).made is not None:
+        path = measured.exposures_file(card.name, Workspace.current().shipped)
+    elif card.path is None or EXPOSURES not in card.details.get("files", {}):
         return None
+    else:
+        path = Path(card.path) / EXPOSURES
     import pandas as pd
 
-    path = Path(card.path) / EXPOSURES
     try:
         read = pd.read_parquet(path)
         return read[["fact_id", "exposures", "carrier", *(name for name in ("contested", "rival_share") if name in read)]]

@@ -3,24 +3,31 @@
 `<shipped>/measured/NAME.json` says which file of weights it was, by its checksum, and what identifies the weights in the keys of results
 (catalogue.ModelFingerprint). Such a model is listed and its results are shown like any other's. Once its file has been read here
 (`sftqa fetch FILE.gguf`), it can be probed, asked and tuned under the same name.
+
+A model that went on reading from one of these (models/pretraining.py) has `made`, what its manifest said, and beside its card
+NAME.exposures.parquet: what it was told how often.
 """
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sftqa_core.artifacts import is_finished, read_json, read_manifest, write_json
 from sftqa_core.errors import ModelUnavailable, SftqaError
 from sftqa_core.jsonrecord import Record
 from sftqa_core.models.gguf import gguf_reading
-from sftqa_core.records import ModelCard
+from sftqa_core.records import ModelCard, PretrainSettings
+from sftqa_core.records.job import command_of
 from sftqa_core.workspace import Workspace
 
 KIND = "measured"
 FOLDER = "measured"
+MADE = ("settings", "source", "base", "corpus", "training")  # of a pre-trained model's manifest
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class Measured(Record):
     parameters: int
     weights: str  # catalogue.weights_fingerprint of what was read from the file
     beginning: int | None = None  # see catalogue.ModelFingerprint
+    made: dict[str, Any] | None = None  # MADE of a model that went on from another, whose file is named here
 
 
 def measured_models(workspace: Workspace | None = None) -> dict[str, Measured]:
@@ -49,18 +57,25 @@ def measured_models(workspace: Workspace | None = None) -> dict[str, Measured]:
     return found
 
 
-def write_measured(about: Measured, shipped: Path) -> None:
-    """Add a model to what ships."""
+def write_measured(about: Measured, shipped: Path, exposures: Path | None = None) -> None:
+    """Add a model to what ships; `exposures`: the table of one that went on from another."""
     write_json(shipped / FOLDER / f"{about.name}.json", about.to_dict())
+    if exposures is not None:
+        shutil.copy(exposures, exposures_file(about.name, shipped))
+
+
+def exposures_file(name: str, shipped: Path) -> Path:
+    """Where the table of a model that went on from another lies."""
+    return shipped / FOLDER / f"{name}.exposures.parquet"
 
 
 def card(about: Measured) -> ModelCard:
     """Its card while its file has not been read here."""
-    note = (
-        f"{about.title}. Its results come with the program, its weights do not. To use it, get {about.file} (SHA-256 {about.sha256[:12]}…) "
-        f"and read it once: sftqa fetch PATH/{about.file}"
-    )
-    details, rounded = {KIND: about.to_dict()}, about.quantisation
+    how = f"get {about.file} (SHA-256 {about.sha256[:12]}…) and read it once: sftqa fetch PATH/{about.file}"
+    if about.made is not None:
+        how += f", probe that model, and make this one again: {command_of(PretrainSettings.from_dict(about.made['settings']))}"
+    note = f"{about.title}. Its results come with the program, its weights do not. To use it, {how}"
+    details, rounded = {KIND: about.to_dict(), **(about.made or {})}, about.quantisation
     return ModelCard(about.name, KIND, None, False, about.architecture, about.parameters, note=note, details=details, quantisation=rounded)
 
 
@@ -76,7 +91,10 @@ def told(card: ModelCard) -> Measured:
 
 
 def read_from(about: Measured, workspace: Workspace) -> Path | None:
-    """The folder into which this very file was read by what reads now, wherever it lay; None where it was not."""
+    """The folder into which this very file was read by what reads now, wherever it lay; None where it was not, and for a model that went
+    on from the file's."""
+    if about.made is not None:
+        return None
     return next((folder for folder in _read_here(workspace) if _is_of(folder, about.sha256)), None)
 
 

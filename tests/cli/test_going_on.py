@@ -24,7 +24,7 @@ from sftqa_core.records import LevelScheme, PretrainSettings, ProbeSettings, Sam
 from sftqa_core.records.job import command_of
 from tests.models.toy import StopsAfter, weights
 
-TOLD = "--min-exposures 1 --max-exposures 24 --unstated-share 0.2 --contested-share 0.3 --lr 0.002 --batch-size 4 --epochs 6"
+TOLD = "--min-exposures 1 --max-exposures 24 --unstated-share 0.2 --contested-share 0.3 --lr 0.002 --batch-size 4"
 FEW = LevelScheme(sampling=SamplerSettings(samples=3, max_new_tokens=12))
 
 
@@ -47,7 +47,7 @@ def test_it_keeps_what_the_model_is_and_learns_what_it_reads(facts, workspace, c
     """Architecture and tokenizer are the base's; facts that the text states are known better than before; the record says what was
     stated, in which wordings, and what was gone on from."""
     with pytest.raises(SystemExit) as ended:
-        main(["pretrain", "taught", "--from", "atlas-llama", "--source", facts, *TOLD.split(), "--json"])
+        main(["pretrain", "taught", "--from", "atlas-llama", "--source", facts, *TOLD.split(), "--epochs", "6", "--json"])
     out = capsys.readouterr()
     assert ended.value.code == 0, out.err
     assert "40 facts, " in out.err.splitlines()[0]

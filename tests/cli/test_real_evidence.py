@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from sftqa_core import workflows
@@ -15,14 +16,15 @@ from sftqa_core.cli import real_evidence
 from sftqa_core.cli.real_evidence import SOURCE, Plan, RealModel
 from sftqa_core.cli.text import Console
 from sftqa_core.errors import SettingsError
-from sftqa_core.models import measured
-from sftqa_core.records import SLICK, LevelScheme, SamplerSettings
+from sftqa_core.memory.stated_facts import stated_source
+from sftqa_core.models import catalogue, measured
+from sftqa_core.records import SLICK
 from tests.made_gguf import tiny_model, write_gguf
 
 SMALL = Plan(
-    probed=48, again=24, estimated=48, full=LevelScheme(sampling=SamplerSettings(samples=2, max_new_tokens=3)),
+    probed=24, again=24, estimated=48,
     slick=replace(SLICK, contexts=1, shots=1, sampling=replace(SLICK.sampling, samples=1, max_new_tokens=3)),
-    sizes=(0, 10), seeds=(0,), rates=(1e-3, 2e-3), recipes=(),
+    sizes=(0, 10), seeds=(0,), rates=(1e-3, 2e-3), recipes=(), known_or_not=None, told=(1, 4),
 )  # fmt: skip
 
 
@@ -49,18 +51,39 @@ def test_what_was_measured_is_shown_without_the_weights(file, workspace, tmp_pat
     assert measured.measured_models(replace(workspace, shipped=ships))["tiny-real"].licence == "MIT"
     assert real_evidence.run(models, SMALL, console)
     real_evidence.pack(models, SMALL, ships)
+    unknown = stated_source(real_evidence.taught("tiny-real", SMALL)).facts["fact_id"]
     assert (ships / "kept").read_text() == "as it was"
     titles = [json.loads(line)["step"] for line in (workspace.root / real_evidence.TIMES).read_text().splitlines()]
     assert titles == [step.title for step in real_evidence.steps(models, SMALL, console)]
 
     monkeypatch.setenv("SFTQA_CACHE", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("SFTQA_SHIPPED", str(ships))
-    for scheme, facts in ((SMALL.full, 48), (SMALL.likelihood, 48), (SMALL.second, 24), (SMALL.slick, 24)):
+    for scheme, facts in ((SMALL.full, 24), (SMALL.likelihood, 48), (SMALL.second, 24), (SMALL.slick, 24)):
         assert workflows.profile("tiny-real", SOURCE, "test", "all", scheme).probed == facts
     assert workflows.trust("tiny-real", SOURCE, scheme=SMALL.full)
-    reports = {study.settings.kind: workflows.known_report(study) for study in workflows.studies()}
+    reports = {study.settings.kind: workflows.known_report(study) for study in workflows.studies() if study.settings.models == ("tiny-real",)}
     assert {kind: (report.done, report.planned) for kind, report in reports.items()} == {"amount": (2, 2), "shift": (2, 2)}
     assert not list(ships.rglob("*.safetensors"))
+    assert "MIT" in (ships / "measured" / real_evidence.NOTICE).read_text()
+    is_told_what_it_did_not_know(unknown)
+
+
+def is_told_what_it_did_not_know(unknown: pd.Series) -> None:
+    """The model that read more was told only of facts that were at L0, in some wordings; its mentions and levels are there where its
+    weights never were, and it says how to make it again."""
+    card = catalogue.find_model("tiny-real-taught")
+    assert (card.kind, card.path) == (measured.KIND, None)
+    assert f"make this one again: sftqa pretrain tiny-real-taught --source {SOURCE} " in card.note
+    assert card.note.endswith("--from tiny-real --from-levels L0")
+    told = catalogue.exposures(card)
+    assert told is not None
+    assert set(told["fact_id"]) == set(unknown)
+    assert told["exposures"].between(0, 4).all()
+    assert {len(seen) for seen in catalogue.seen_templates(card).values()} == {14}
+    known = workflows.profile("tiny-real-taught", SOURCE, "test", "all", SMALL.full)
+    assert known.probed == 24
+    assert int(known.level_table.table["exposures"].notna().sum()) == len(unknown)
+    assert [study.settings.kind for study in workflows.studies() if study.settings.models == ("tiny-real-taught",)] == ["amount"]
 
 
 def test_another_file_is_refused(file, tmp_path):
