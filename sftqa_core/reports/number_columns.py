@@ -21,7 +21,7 @@ SHARES = frozenset((
     "learned", "known", "known_low", "known_high", "said", "other",
 ))  # fmt: skip
 POINTS = frozenset(("difference", "diff_low", "diff_high", "excess", "excess_low", "excess_high"))
-COUNTS = frozenset(("n", "facts", "asked", "seeds", "least", "examples", "shots", "none"))
+COUNTS = frozenset(("n", "facts", "asked", "seeds", "least", "examples", "shots", "none", "right_answers", "common_answers"))
 P = frozenset(("p", "p_holm"))
 TITLES = {"p_holm": "p after Holm", "other_accuracy": "other accuracy", "diff_low": "from", "diff_high": "to"}
 WHOLE = "localized"  # a form: a whole number in groups of three
