@@ -65,7 +65,7 @@ def slick_row(model: str, cross: CrossTable) -> pd.DataFrame:
 def asked_by_level(
     model: str, measured: str, levels: pd.Series, answers: Answers, common: pd.Series, labels: Sequence[str]
 ) -> pd.DataFrame:
-    """What the model as it is answers to the facts of each level: ASKED, for each way of asking.
+    """What the model as it is answers to the facts of each level that holds some: ASKED, for each way of asking.
 
     `levels` and `common` (whether the relation's commonest object answers it) by fact id. `right_answers` of several seeds are their mean;
     `common_answers` are those of them whose fact the commonest object answers.
@@ -73,9 +73,11 @@ def asked_by_level(
     rows = []
     for prompt, table in answers.items():
         for at, label in enumerate(labels):
-            ids = [fact for fact in levels.index[levels == at] if fact in table.index]
+            ids = levels.index[levels == at].intersection(table.index)
+            if not len(ids):
+                continue
             scores = table.loc[ids].mean(axis=1).to_numpy(dtype=float)
-            seeds = int(table.loc[ids].notna().sum(axis=1).max()) if ids else 0
+            seeds = int(table.loc[ids].notna().sum(axis=1).max())
             draws = resampled(scores[:, None])[:, 0] if seeds > 1 else scores
             right = (float(scores.sum()), float(scores[common.loc[ids].to_numpy(dtype=bool)].sum()))
             rows.append((model, measured, label, prompt, len(ids), seeds, *right, *mean_interval(scores, seeds, draws)))
@@ -88,18 +90,13 @@ def commonest(facts: pd.DataFrame, of_source: pd.DataFrame, match: str, aliases:
     return pd.Series(told["correct"].to_numpy(dtype=bool), index=told["fact_id"])
 
 
-def majority_shares(model: str, of: str, domains: pd.Series, common: pd.Series, weights: pd.Series | None = None) -> pd.DataFrame:
-    """How many of these facts (their domain by id) the commonest object answers: MAJORITY, for each domain and both together.
-
-    `weights`: how much each counts (the share of seeds that answered it rightly); by default each once.
-    """
+def majority_shares(model: str, of: str, domains: pd.Series, common: pd.Series) -> pd.DataFrame:
+    """How many of these facts (their domain by id) the commonest object answers: MAJORITY, for each domain and both together."""
     rows = []
-    counted = pd.Series(1.0, index=domains.index) if weights is None else weights
     for domain in ("in", "out", "all"):
         ids = domains.index if domain == "all" else domains.index[domains == domain]
-        each = counted.loc[ids].to_numpy(dtype=float)
-        facts, said = float(each.sum()), float(each[common.loc[ids].to_numpy(dtype=bool)].sum())
-        rows.append((model, of, domain, facts, said, *_share(said, facts)))
+        said = int(common.loc[ids].sum())
+        rows.append((model, of, domain, len(ids), said, *_share(said, len(ids))))
     return pd.DataFrame(rows, columns=list(MAJORITY))
 
 
@@ -113,7 +110,7 @@ def _same_side(counts: Sequence[Sequence[int]]) -> int:
     return counts[0][0] + sum(sum(row[1:]) for row in counts[1:])
 
 
-def _share(count: float, of: float) -> tuple[float | None, float | None, float | None]:
+def _share(count: int, of: int) -> tuple[float | None, float | None, float | None]:
     if not of:
         return None, None, None
     low, high = map(float, share_interval(count, of))

@@ -14,6 +14,8 @@ from sftqa_core.evaluation.real_tables import ALL_FACTS, BOTH, FULL, KNOWN, LIKE
 from sftqa_core.knowledge.entity_sample import NAME
 from sftqa_core.records import DOMAIN_NAMES
 from sftqa_core.records.amounts import interval, percent, points
+from sftqa_core.studies.real_amounts import BEFORE
+from sftqa_core.studies.statistics import MACRO, NATURAL
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +24,7 @@ PLANTED = (
     "Nothing here was planted. Models and facts are other people's, and nobody knows how often a text stated a fact. What the built-in "
     "world shows was put in there, and is kept apart: no number of this page comes from it."
 )
-NOT_ASKED = "Its answers are not stored yet: they come with the first study or run of this model on these facts."
+NOT_ASKED = "Levels and answers of the same facts are not stored yet. Answers come with the first study or run of this model."
 NOT_MEASURED = "Nothing is measured yet: make real MODELS=FOLDER does it, with the folder of the model's file."
 NOT_TUNED = "No study of amounts of this model has been started yet."
 NO_SHOWN = (
@@ -93,7 +95,7 @@ def agreement(table: pd.DataFrame, model: str) -> Iterator[str]:
 
 def asked(table: pd.DataFrame, model: str) -> Iterator[str]:
     """What the model answers of the facts at its lowest level, by each way of measuring; whether that level is unknown by likelihood."""
-    rows = table[(table["model"] == model) & (table["facts"] > 0)] if len(table) else table
+    rows = table[table["model"] == model] if len(table) else table
     if not len(rows):
         yield NOT_ASKED
         return
@@ -128,7 +130,7 @@ def majority(table: pd.DataFrame, model: str) -> Iterator[str]:
             yield f"{count}: too few to tell how many are the commonest object."
             continue
         beside = _beside(row, every["share"]) if every else ""
-        yield f"Of {count}, {percent(row['share'])} ({interval(row['low'], row['high'])}) are answered by the commonest object{beside}."
+        yield f"Of {count}, {percent(row['share'])} ({interval(row['low'], row['high'])}) have the commonest object for an answer{beside}."
 
 
 def _prompt(of: str) -> str:
@@ -136,8 +138,8 @@ def _prompt(of: str) -> str:
 
 
 def _beside(row: dict[Any, Any], share: float) -> str:
-    side = "more" if row["low"] > share else "fewer" if row["high"] < share else "no more or fewer, as far as can be told,"
-    return f": {side} than the {percent(share)} of all test facts"
+    every = f"the {percent(share)} of all test facts"
+    return f", more than {every}" if row["low"] > share else f", fewer than {every}" if row["high"] < share else f"; not told from {every}"
 
 
 def tuned(beside: pd.DataFrame, stages: pd.DataFrame, model: str) -> Iterator[str]:
@@ -155,12 +157,11 @@ def tuned(beside: pd.DataFrame, stages: pd.DataFrame, model: str) -> Iterator[st
 
 
 def _tuned(row: dict[Any, Any], stages: pd.DataFrame) -> str:
-    as_come = stages[stages["level"] == "as facts come"].set_index("stage")
-    with_n, shown = as_come.loc[f"{row['n']:,} examples"], as_come.loc[SHOWN]
-    about = (
-        f"{DOMAIN_NAMES[row['domain']].capitalize()}, {row['n']:,} examples answer {percent(with_n['accuracy'])} of {row['facts']:,} facts"
-    )
-    about += f" where {SHOWN} answer {percent(shown['accuracy'])}: "
+    as_come = stages[stages["level"] == NATURAL]
+    told = {str(stage): percent(share) for stage, share in zip(as_come["stage"], as_come["accuracy"], strict=True)}
+    before = f" (before: {told[BEFORE]})" if BEFORE in told else ""
+    domain, tuned = DOMAIN_NAMES[row["domain"]].capitalize(), f"{row['n']:,} examples"
+    about = f"{domain}, {tuned} answer {told[tuned]} of {row['facts']:,} facts{before}, {SHOWN} {told[SHOWN]}: "
     if row["verdict"] == FEW:
         return f"{about}too few facts to tell."
     said = {BETTER: "tuning beats the examples in the prompt", WORSE: "tuning falls short of the examples in the prompt"}
@@ -183,7 +184,7 @@ def steps_of(stages: pd.DataFrame) -> list[str]:
 
 def enough(stages: pd.DataFrame) -> pd.DataFrame:
     """Rows of the told stages: all facts as they come, and levels with enough facts."""
-    known = stages[stages["accuracy"].notna() & (stages["facts"] >= LEAST) & (stages["level"] != "mean over levels")]
+    known = stages[stages["accuracy"].notna() & (stages["facts"] >= LEAST) & (stages["level"] != MACRO)]
     return known[known["stage"].isin(steps_of(stages))]
 
 

@@ -36,8 +36,8 @@ def base_answers(outcomes: Sequence[Outcomes], more: Answers) -> dict[str, pd.Da
                 correct = pd.Series(cell.table["correct"].to_numpy(dtype=float), index=part.facts["fact_id"].to_numpy())
                 columns[prompt].setdefault(seed, []).append(correct)
     for prompt, table in more.items():
-        for seed in table:
-            columns[prompt].setdefault(int(seed), []).append(table[seed].dropna())
+        for seed in map(int, table.columns.tolist()):
+            columns[prompt].setdefault(seed, []).append(table[seed].dropna())
     return {prompt: pd.DataFrame({seed: _first_of_each(found) for seed, found in sorted(by_seed.items())})
             for prompt, by_seed in columns.items() if by_seed}  # fmt: skip
 
@@ -58,7 +58,7 @@ def in_context(outcomes: Outcomes, answers: Answers) -> pd.DataFrame:
         replace(base, n=0, seed=seed, levels=None, more_shots=(SHOTS,)): Cell(
             pd.DataFrame({"correct": scores[:, at] > 0, "rival": False}), 0, {}, {}
         )
-        for at, seed in enumerate(answers[SHOWN])
+        for at, seed in enumerate(map(int, answers[SHOWN].columns.tolist()))
     }
     return amount.in_context(replace(outcomes, runs=runs))
 
@@ -101,7 +101,7 @@ def beside_shown(outcomes: Outcomes, answers: Answers) -> list[BesideShown]:
     shown = shown_scores(outcomes, answers)
     if shown is None:
         return []
-    places, rows = {int(seed): at for at, seed in enumerate(answers[SHOWN])}, []
+    places, rows = {int(seed): at for at, seed in enumerate(answers[SHOWN].columns.tolist())}, []
     for (n, levels), runs in statistics.by_setting(outcomes).items():
         if n == 0 or levels is not None:
             continue

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from sftqa_core.artifacts import Kept
 from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.entity_sample import NAME as SOURCE
 from sftqa_core.models import measured
@@ -72,8 +73,7 @@ def real_models(scheme: LevelScheme | None = None) -> RealModels:
     from sftqa_core.studies import real_amounts
 
     about = measured.measured_models()
-    common = _common() if about else None
-    parts = [_OneModel(name, scheme or LevelScheme(), common) for name in about]
+    parts = [_OneModel(name, scheme or LevelScheme(), _common()) for name in about]
     tables = [part.tables() for part in parts]
     together = {name: _stacked([one[name] for one in tables]) for name in tables[0]} if tables else {}
     if parts:
@@ -129,8 +129,13 @@ def _common() -> pd.Series:
     from sftqa_core.knowledge.aliases import load_aliases
     from sftqa_core.knowledge.sources import open_source
 
-    facts = open_source(SOURCE).facts
-    return commonest(facts[facts["split"] == "test"], facts, TrainSettings(SOURCE).match, load_aliases())
+    source, aliases = open_source(SOURCE), load_aliases()
+    facts, match = source.facts, TrainSettings(SOURCE).match
+    key = (source.fingerprint, aliases.fingerprint(), match)
+    return _commons.get(key, lambda: commonest(facts[facts["split"] == "test"], facts, match, aliases))
+
+
+_commons: Kept[pd.Series] = Kept(2)
 
 
 def _stacked(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -148,7 +153,8 @@ class _OneModel:
 
         self.model, self.scheme, self.common = model, scheme, common
         self.trust = trust(model, SOURCE, scheme=replace(scheme, method="sampling"))
-        self.parts = {study_name(settings): (settings, part) for settings in _studies_of(model) for part in study_outcomes(settings)}
+        own = [(settings, study_outcomes(replace(settings, models=(model,)))) for settings in _studies_of(model)]
+        self.parts = {study_name(settings): (settings, part) for settings, parts in own for part in parts}
         self.answers = real_amounts.base_answers([part for _, part in self.parts.values()], _answers_of_runs(model))
         self.study, self.outcomes = self._amount()
         self.beside = real_amounts.beside_shown(self.outcomes, self.answers) if self.outcomes else []
@@ -197,9 +203,8 @@ class _OneModel:
             tables += [majority_shares(self.model, f"{KNOWN}{way}", above, common)] if len(facts) else []
         domains = self._domains()
         for prompt, table in self.answers.items():
-            right = table.mean(axis=1)
-            right = right[(right > 0) & right.index.isin(domains.index)]
-            tables.append(majority_shares(self.model, f"{RIGHT}{prompt}", domains.loc[right.index], common, right))
+            right = table.index[table.mean(axis=1) > 0.5].intersection(domains.index)  # with most seeds
+            tables.append(majority_shares(self.model, f"{RIGHT}{prompt}", domains.loc[right], common))
         return _stacked(tables) if tables else empty(MAJORITY)
 
     def _tuned(self) -> dict[str, pd.DataFrame]:

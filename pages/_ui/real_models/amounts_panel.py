@@ -24,10 +24,10 @@ def amounts(found: Any) -> None:
     st.subheader("What do 60 examples do?", anchor=False)
     curve, shown, stages = (found.tables[name] for name in ("curve", "in_context", "tuned"))
     if len(curve):
-        own, beside = study_panels.named(curve), study_panels.named(shown) if len(shown) else None
+        beside = shown if len(shown) else None
         study_panels.draw_by_domain(
             curve, "real-amount", "Accuracy against examples, all test facts as they come",
-            lambda domain: amount_figure(own, domain, _LEVEL, in_context=beside), found,
+            lambda domain: amount_figure(curve, domain, _LEVEL, in_context=beside), found,
         )  # fmt: skip
         dashed = " Dashed: the base model with 4 examples in the prompt." if beside is not None else ""
         st.caption(f"All test facts as they come (micro average); points are seeds, bars 95% intervals.{dashed}")
@@ -41,7 +41,7 @@ def amounts(found: Any) -> None:
             _links(about.name, study)
     if len(stages):
         rows = real_words.enough(stages)
-        rows = study_panels.named(rows.assign(domain=rows["domain"].map(DOMAIN_NAMES)))
+        rows = rows.assign(domain=rows["domain"].map(DOMAIN_NAMES))
         panels.folded(
             "Before, with examples in the prompt, and after", "stages", ":material/table:",
             lambda: draw_table(rows, real_words.TITLES["tuned"], name="before and after"), opened=True,
@@ -50,7 +50,7 @@ def amounts(found: Any) -> None:
             "All facts as they come, and levels with 30 facts or more. Differences hold over facts and seeds, Holm's correction over all "
             "of them together."
         )
-        draw_table(study_panels.named(found.tables["beside_shown"]).assign(domain=lambda table: table["domain"].map(DOMAIN_NAMES)),
+        draw_table(found.tables["beside_shown"].assign(domain=lambda table: table["domain"].map(DOMAIN_NAMES)),
                    real_words.TITLES["beside_shown"], name="tuning less examples in the prompt")  # fmt: skip
 
 

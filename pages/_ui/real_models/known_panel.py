@@ -15,6 +15,7 @@ from pages._ui.wording import literal
 from sftqa_core.evaluation.real_tables import FULL
 from sftqa_core.figures.levels import level_shares_figure
 from sftqa_core.figures.style import FEW
+from sftqa_core.records import DOMAIN_NAMES
 from sftqa_core.reports import real_words
 
 _WAYS = {FULL: "full probe", "likelihood": "likelihood (an estimate)"}
@@ -32,18 +33,24 @@ def known(ways: dict[str, resources.Tables]) -> None:
         model_panels.shares(tables, labels)
     else:
         _by_relation(tables, labels, way)
-    for name in dict.fromkeys(tables["levels"]["model"]):
-        if words := real_words.thin(tables["levels"], name, way):
-            st.caption(f"**{literal(model_name(name))}**: {literal(words)}")
-    missing = [about.name for about in real_reads.cards() if about.name not in set(tables["levels"]["model"])]
-    if missing:
-        st.caption(f"By this way nothing is measured yet of {literal(', '.join(map(model_name, missing)))}.")
+    counted = {about.name: _counted(tables["levels"], about.name, way) for about in real_reads.cards()}
+    st.caption("  \n".join(f"**{literal(name)}**: {literal(words)}" for name, words in counted.items()))
+
+
+def _counted(levels: Any, model: str, way: str) -> str:
+    """How many facts were measured by this way, and which levels hold too few."""
+    rows = levels[(levels["model"] == model) & (levels["by"] == "domain")]
+    if not len(rows):
+        return "nothing is measured by this way yet."
+    facts = " and ".join(f"{of:,} {DOMAIN_NAMES[domain]}" for domain, of in rows.groupby("domain", sort=False)["of"].first().items())
+    thin = real_words.thin(levels, model, way)
+    return f"{facts} facts{'; ' if thin else '.'}{thin}"
 
 
 @panels.piece
 def _by_relation(tables: resources.Tables, labels: tuple[str, ...], way: str) -> None:
     levels = tables["levels"]
-    model = pick_model(list(dict.fromkeys(levels["model"])))
+    model = pickers.linked("Model", list(dict.fromkeys(levels["model"])), "model", model_name)
     rows = levels[(levels["model"] == model) & (levels["by"] == "relation")]
     wide = rows.pivot(index="group", columns="level", values="facts")[list(labels)]
     order = (wide.mul(range(len(labels)), axis=1).sum(axis=1) / wide.sum(axis=1)).sort_values(ascending=False).index
@@ -56,8 +63,3 @@ def _by_relation(tables: resources.Tables, labels: tuple[str, ...], way: str) ->
         st.caption(f"{few:,} of {len(groups):,} relations have fewer than {FEW} facts here: too few to tell about any one of them.")
     to = {"model": model, "source": real_words.FACTS, "by": "relation", **({} if way == FULL else {"method": way})}
     page_link("pages/memory.py", "Look at the facts on Memory", "real-memory-facts", icon=":material/psychology:", to=to)
-
-
-def pick_model(names: list[Any]) -> str:
-    """One of these models, kept in the address."""
-    return pickers.linked("Model", names, "model", model_name)

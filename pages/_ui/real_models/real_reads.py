@@ -5,6 +5,7 @@ from typing import Any
 import streamlit as st
 
 from pages._ui import resources
+from sftqa_core.figures.style import FEW
 
 
 @st.cache_data(ttl=60, show_spinner=False)
@@ -23,7 +24,8 @@ def cards() -> list[Any]:
 
 
 def levels(stamp: str) -> dict[str, resources.Tables]:
-    """Way of measuring -> its `levels` (of domains and relations) and its `shares` (of domains), for the ways that know any."""
+    """Way of measuring -> its `levels` (of domains and relations) and its `shares` (of domains), for the ways that know any. The full
+    probe comes first, unless it has too few facts to tell while another has more."""
     return _levels(stamp, _stamp())
 
 
@@ -44,7 +46,8 @@ def _levels(stamp: str, own: Any) -> dict[str, resources.Tables]:
 
     table = workflows.real_levels()
     ways = {way: table[table["measured"] == way] for way in dict.fromkeys(table["measured"])}
-    return {way: resources.Tables(levels=rows, shares=rows[rows["by"] == "domain"]) for way, rows in ways.items()}
+    made = {way: resources.Tables(levels=rows, shares=rows[rows["by"] == "domain"]) for way, rows in ways.items()}
+    return dict(sorted(made.items(), key=lambda one: one[1]["shares"]["of"].max() < FEW))
 
 
 @st.cache_resource(show_spinner="Comparing probes and answers…", max_entries=2, ttl=600)

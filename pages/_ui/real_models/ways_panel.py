@@ -4,12 +4,10 @@ from typing import Any
 
 import streamlit as st
 
-from pages._ui import panels
+from pages._ui import panels, pickers
 from pages._ui.columns import draw_table
 from pages._ui.facts import trust_panel
 from pages._ui.links import page_link
-from pages._ui.real_models.known_panel import pick_model
-from pages._ui.studies.study_panels import named
 from pages._ui.titles import model_name
 from pages._ui.wording import literal
 from sftqa_core.reports import real_words
@@ -31,16 +29,16 @@ def ways(found: Any) -> None:
         return
     for name in dict.fromkeys(table["model"]):
         said(name, list(real_words.agreement(table, name)))
-    shown = named(table).assign(compared=[real_words.WAYS.get(way, way) for way in table["compared"]]).dropna(axis=1, how="all")
+    shown = table.assign(compared=[real_words.WAYS.get(way, way) for way in table["compared"]]).dropna(axis=1, how="all")
     draw_table(shown, real_words.TITLES["agreement"], _HELPS, name="agreement of the ways")
     st.caption("Intervals: Wilson's of shares, of kappa and tau a bootstrap over facts, 95%.")
     names = list(found.crossed)
     if names:
-        panels.folded("Level against level", "crossed", ":material/grid_on:", lambda: _crossed(found, names), "model")
+        panels.folded("Level against level", "crossed", ":material/grid_on:", lambda: _crossed(found, names), "compared")
 
 
 def _crossed(found: Any, names: list[str]) -> None:
-    model = pick_model(names)
+    model = pickers.linked("Model", names, "compared", model_name)
     left, right = st.columns(2, gap="large")
     report = found.crossed[model]
     with left:
@@ -55,18 +53,15 @@ def _crossed(found: Any, names: list[str]) -> None:
 def asked(found: Any) -> None:
     """What is answered of facts at each level, the lowest first."""
     table = found.tables["asked"]
-    table = table[table["facts"] > 0] if len(table) else table
     lowest = table["level"].iloc[0] if len(table) else "L0"
     st.subheader(f"Is {lowest} unknown?", anchor=False)
     for about in found.models:
         said(about.name, list(real_words.asked(table, about.name)))
     if len(table):
-        rows = named(table[table["level"] == lowest]).drop(columns="level")
+        rows = table[table["level"] == lowest].drop(columns="level")
         draw_table(rows, real_words.TITLES["asked"], name="answers to facts at the lowest level")
-        every = named(table)
-        panels.folded(
-            "Every level", "asked", ":material/table:", lambda: draw_table(every, real_words.TITLES["asked"], name="answers by level")
-        )
+        titles = real_words.TITLES["asked"]
+        panels.folded("Every level", "asked", ":material/table:", lambda: draw_table(table, titles, name="answers by level"))
         st.caption(
             "The model as it is: greedy answers to the test questions. Examples in the prompt are drawn by a seed; several are averaged."
         )
@@ -79,12 +74,14 @@ def majority(found: Any) -> None:
     for about in found.models:
         said(about.name, list(real_words.majority(table, about.name)))
     domains = {"in": "in-domain", "out": "out-of-domain", "all": "both"}
-    rows = named(table.assign(model=table["model"].replace("", None), domain=table["domain"].map(domains)))
+    rows = table.assign(model=table["model"].replace("", "whatever the model"), domain=table["domain"].map(domains))
     draw_table(rows, real_words.TITLES["majority"], name="the commonest object")
     st.caption("The commonest object among the train facts of a fact's relation. On all test facts: how often always saying it is right.")
 
 
 def said(model: str, sentences: list[str]) -> None:
     """Sentences about a model, its name first."""
-    if sentences:
-        st.markdown(f"**{literal(model_name(model))}**. {literal(' '.join(sentences))}")
+    if len(sentences) == 1:
+        st.markdown(f"**{literal(model)}**. {literal(sentences[0])}")
+    elif sentences:
+        st.markdown("\n".join([f"**{literal(model)}**", "", *(f"- {literal(sentence)}" for sentence in sentences)]))
