@@ -80,6 +80,7 @@ class Plan:
     slick: LevelScheme = SLICK
     sizes: tuple[int, ...] = (0, 10, 60, 240, 960)
     seeds: tuple[int, ...] = (0, 1, 2)
+    shots: tuple[int, ...] = (4,)  # answered examples in front of the untouched model's questions: what tuning is judged against
     rates: tuple[float, ...] | None = None  # the usual ones
     recipes: tuple[str, ...] = ("keep", "restore")  # on the first model
     relations: int = 24
@@ -136,7 +137,7 @@ def studies(models: tuple[RealModel, ...], plan: Plan) -> Iterator[StudySettings
     for at, model in enumerate(models):
         rate = workflows.sweep_report(sweep_of(model.name, plan)).chosen
         shared: dict[str, Any] = {"source": SOURCE, "seeds": plan.seeds, "learning_rate": rate, "test_limit": tested, "scheme": plan.full}
-        yield StudySettings("amount", (model.name,), sizes=plan.sizes, method="lora", **shared)
+        yield StudySettings("amount", (model.name,), sizes=plan.sizes, shots=plan.shots, method="lora", **shared)
         if at == 0:
             yield StudySettings(
                 "shift", (model.name,), sizes=(60,), method="lora", retest_limit=again, **{**shared, "seeds": plan.seeds[:1]}

@@ -11,6 +11,7 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.artifacts import write_folder
+from sftqa_core.cli import main as command
 from sftqa_core.cli import real_evidence
 from sftqa_core.cli.real_evidence import SOURCE, Plan, RealModel
 from sftqa_core.cli.text import Console
@@ -59,8 +60,44 @@ def test_what_was_measured_is_shown_without_the_weights(file, workspace, tmp_pat
         assert workflows.profile("tiny-real", SOURCE, "test", "all", scheme).probed == facts
     assert workflows.trust("tiny-real", SOURCE, scheme=SMALL.full)
     reports = {study.settings.kind: workflows.known_report(study) for study in workflows.studies()}
-    assert {kind: (report.done, report.planned) for kind, report in reports.items()} == {"amount": (2, 2), "shift": (2, 2)}
+    assert {kind: (report.done, report.planned) for kind, report in reports.items()} == {"amount": (3, 3), "shift": (2, 2)}
     assert not list(ships.rglob("*.safetensors"))
+    _is_reported()
+
+
+def _is_reported() -> None:
+    """Every table of the page on real models has rows, from what ships alone."""
+    found = workflows.real_models(SMALL.full)
+    levels, tuned = found.tables["levels"], found.tables["tuned"]
+    by_domain = levels[levels["by"] == "domain"].groupby(["measured", "domain"])["facts"].sum()
+    assert by_domain.to_dict() == {("full probe", "in"): 20, ("full probe", "out"): 28, ("likelihood", "in"): 20, ("likelihood", "out"): 28}
+    compared = found.tables["agreement"].set_index("compared")["facts"].to_dict()
+    assert compared == {"second probe": 24, "likelihood": 48, "SliCK's prompts": 24}
+    asked = found.tables["asked"].groupby(["measured", "prompt"])["facts"].sum()
+    assert asked["full probe", "plain prompt"] == asked["likelihood", "4 examples in the prompt"] == 48
+    stages = ["before", "4 examples in the prompt", "always the commonest object", "10 examples"]
+    assert list(dict.fromkeys(tuned["stage"])) == stages
+    assert set(found.tables["beside_shown"]["verdict"]) == {"too few facts to tell"}  # 20 and 28 of them
+    (study,) = found.studies.values()
+    assert (study.done, study.planned, [name.split(":")[2] for name in study.cells]) == (3, 3, ["n10", "n0-k4"])
+    assert len(workflows.compare(study.cells).runs) == 2
+
+
+def test_the_command_prints_what_the_page_shows(file, workspace, tmp_path, monkeypatch, capsys):
+    """Cards and what is missing, where only a card ships; and what makes them, where none does."""
+    monkeypatch.setenv("SFTQA_SHIPPED", str(tmp_path / "ships"))
+    for told in ("No real model's results come with this copy. They are measured with: make real MODELS=FOLDER", "Nothing is measured yet"):
+        with pytest.raises(SystemExit) as ended:
+            command.main(["real"])
+        assert ended.value.code == 0
+        assert told in capsys.readouterr().out
+        real_evidence.prepare((model_of(file),), file.parent, tmp_path / "ships", Console())
+        capsys.readouterr()
+    with pytest.raises(SystemExit):
+        command.main(["real", "--json"])
+    result = json.loads(capsys.readouterr().out)
+    assert (result["models"][0]["licence"], result["tables"]["levels"]) == ("MIT", [])
+    assert [row["facts"] for row in result["tables"]["majority"]] == [2_000, 2_800, 4_800]
 
 
 def test_another_file_is_refused(file, tmp_path):
@@ -71,9 +108,12 @@ def test_another_file_is_refused(file, tmp_path):
 
 
 def test_the_plan_of_what_ships_is_the_one_that_is_told():
-    """As METHOD and the README's limits tell it: 480 facts, 120 again, all 4,800 by likelihood, five amounts, three seeds."""
+    """As METHOD and the README's limits tell it: 480 facts, 120 again, all 4,800 by likelihood, five amounts beside four examples in the
+    prompt, three seeds."""
     plan = Plan()
-    assert (plan.probed, plan.again, plan.estimated, plan.sizes, plan.seeds) == (480, 120, None, (0, 10, 60, 240, 960), (0, 1, 2))
+    assert (plan.probed, plan.again, plan.estimated, plan.sizes, plan.seeds, plan.shots) == (
+        480, 120, None, (0, 10, 60, 240, 960), (0, 1, 2), (4,),
+    )  # fmt: skip
     assert [(model.name, len(model.sha256)) for model in real_evidence.MODELS] == [
         ("smollm2-135m-instruct-q4_1", 64),
         ("gemma-3-270m-q4_k_m", 64),

@@ -18,6 +18,7 @@ EMPTY = {  # page -> what it says where there is nothing
     "inside": "No run has finished yet",
     "own-facts": "Needs the step before",
     "ask": "There is no model on this machine yet",
+    "real-models": "No real model has been measured here yet",
     "jobs": "No jobs yet",
     "models": "",  # those that can be downloaded
     "how-much-data": "No study of this kind has been started yet",

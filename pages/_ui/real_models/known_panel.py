@@ -53,7 +53,7 @@ def _by_relation(tables: resources.Tables, labels: tuple[str, ...], way: str) ->
     model = pickers.linked("Model", list(dict.fromkeys(levels["model"])), "model", model_name)
     rows = levels[(levels["model"] == model) & (levels["by"] == "relation")]
     wide = rows.pivot(index="group", columns="level", values="facts")[list(labels)]
-    order = (wide.mul(range(len(labels)), axis=1).sum(axis=1) / wide.sum(axis=1)).sort_values(ascending=False).index
+    order = (wide.mul(list(range(len(labels))), axis=1).sum(axis=1) / wide.sum(axis=1)).sort_values(ascending=False).index
     names = resources.relation_labels()
     groups = {names.get(relation, relation): wide.loc[relation].astype(int).tolist() for relation in order}
     figure = partial(level_shares_figure, groups, labels, 30)
