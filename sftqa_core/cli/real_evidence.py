@@ -93,7 +93,7 @@ class Plan:
     @property
     def likelihood(self) -> LevelScheme:
         """Levels without completions."""
-        return LevelScheme(method="likelihood")
+        return replace(self.full, method="likelihood")
 
 
 @dataclass(frozen=True)

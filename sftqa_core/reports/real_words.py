@@ -139,7 +139,8 @@ def _prompt(of: str) -> str:
 
 def _beside(row: dict[Any, Any], share: float) -> str:
     every = f"the {percent(share)} of all test facts"
-    return f", more than {every}" if row["low"] > share else f", fewer than {every}" if row["high"] < share else f"; not told from {every}"
+    told = "more than" if row["low"] > share else "fewer than" if row["high"] < share else "which can't be told from"
+    return f", {told} {every}"
 
 
 def tuned(beside: pd.DataFrame, stages: pd.DataFrame, model: str) -> Iterator[str]:

@@ -166,8 +166,9 @@ class _OneModel:
         levels, shares = _levels(self.model, self.scheme)
         labels, common = self.scheme.labels, self.common
         by_fact = {way: facts.set_index("fact_id")["level"].astype(int) for way, facts in levels.items()}
-        both = by_fact[real_tables.FULL].to_frame().join(by_fact[real_tables.LIKELIHOOD], rsuffix="_too", how="inner")
-        by_fact[real_tables.BOTH] = both.loc[both["level"] == both["level_too"], "level"]
+        full, likely = by_fact[real_tables.FULL], by_fact[real_tables.LIKELIHOOD]
+        shared = full.index.intersection(likely.index)
+        by_fact[real_tables.BOTH] = full.loc[shared][full.loc[shared] == likely.loc[shared]]
         asked = [real_tables.asked_by_level(self.model, way, known, self.answers, common, labels) for way, known in by_fact.items()]
         return {
             "levels": shares,

@@ -72,7 +72,7 @@ def _is_reported() -> None:
     by_domain = levels[levels["by"] == "domain"].groupby(["measured", "domain"])["facts"].sum()
     assert by_domain.to_dict() == {("full probe", "in"): 20, ("full probe", "out"): 28, ("likelihood", "in"): 20, ("likelihood", "out"): 28}
     compared = found.tables["agreement"].set_index("compared")["facts"].to_dict()
-    assert compared == {"second probe": 24, "likelihood": 48, "SliCK's prompts": 24}
+    assert compared == {"second probe": 24, "likelihood": 48}  # SliCK's usual prompts were not asked
     asked = found.tables["asked"].groupby(["measured", "prompt"])["facts"].sum()
     assert asked["full probe", "plain prompt"] == asked["likelihood", "4 examples in the prompt"] == 48
     stages = ["before", "4 examples in the prompt", "always the commonest object", "10 examples"]
@@ -80,7 +80,7 @@ def _is_reported() -> None:
     assert set(found.tables["beside_shown"]["verdict"]) == {"too few facts to tell"}  # 20 and 28 of them
     (study,) = found.studies.values()
     assert (study.done, study.planned, [name.split(":")[2] for name in study.cells]) == (3, 3, ["n10", "n0-k4"])
-    assert len(workflows.compare(study.cells).runs) == 2
+    assert len(workflows.compare(study.cells).comparison.runs) == 2
 
 
 def test_the_command_prints_what_the_page_shows(file, workspace, tmp_path, monkeypatch, capsys):
