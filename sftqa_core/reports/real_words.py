@@ -58,13 +58,22 @@ TITLES = {  # of columns
 
 
 def thinly(levels: pd.DataFrame, model: str) -> Iterator[str]:
-    """Which levels of a model hold too few facts to tell, by each way of measuring; or that nothing is known yet."""
+    """Whether a model is measured evenly, and which levels hold too few facts to tell, by each way of measuring; or that none is."""
     rows = levels[(levels["model"] == model) & (levels["by"] == "domain")] if len(levels) else levels
     if not len(rows):
         yield NOT_MEASURED
     for measured in dict.fromkeys(rows["measured"]):
-        if words := thin(levels, model, measured):
+        for words in filter(None, (uneven(levels, model, measured), thin(levels, model, measured))):
             yield f"{_BY[measured].capitalize()}: {words}"
+
+
+def uneven(levels: pd.DataFrame, model: str, measured: str) -> str:
+    """Says that not the same number of facts of every relation is measured, as where a probe still runs; empty where it is the same."""
+    rows = levels[(levels["model"] == model) & (levels["measured"] == measured) & (levels["by"] == "relation")]
+    counts = rows.groupby("group")["of"].first()
+    if counts.empty or counts.min() == counts.max():
+        return ""
+    return f"{counts.min():,} to {counts.max():,} facts a relation, so the probe is not finished; the whole may have other shares."
 
 
 def thin(levels: pd.DataFrame, model: str, measured: str) -> str:

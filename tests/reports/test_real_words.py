@@ -25,6 +25,14 @@ def test_nearly_empty_levels_are_named_with_their_facts():
     assert told.startswith("By the full probe: fewer than 30 facts")
 
 
+def test_a_probe_that_is_not_finished_is_told_by_unequal_numbers_of_facts():
+    """The fewest and the most facts of a relation; nothing where all have the same."""
+    made = [("m", "full probe", "relation", relation, "in", "L0", of, of, 1.0, 0, 1) for relation, of in (("P17", 20), ("P36", 3))]
+    levels = pd.DataFrame(made, columns=list(real_tables.LEVELS))
+    assert real_words.uneven(levels, "m", "full probe").startswith("3 to 20 facts a relation, so the probe is not finished")
+    assert real_words.uneven(levels[levels["group"] == "P17"], "m", "full probe") == ""
+
+
 def test_agreement_on_few_facts_is_not_told():
     """Shares and kappa with their intervals; with 29 facts only that they are too few."""
     many = ("likelihood", 480, 0.8, 0.76, 0.83, 0.5, 0.4, 0.6, 0.7, 0.9, 0.87, 0.92, None, None, None)

@@ -43,8 +43,8 @@ def _counted(levels: Any, model: str, way: str) -> str:
     if not len(rows):
         return "nothing is measured by this way yet."
     facts = " and ".join(f"{of:,} {DOMAIN_NAMES[domain]}" for domain, of in rows.groupby("domain", sort=False)["of"].first().items())
-    thin = real_words.thin(levels, model, way)
-    return f"{facts} facts{'; ' if thin else '.'}{thin}"
+    more = filter(None, (words(levels, model, way) for words in (real_words.uneven, real_words.thin)))
+    return " ".join([f"{facts} facts.", *(f"{words[0].upper()}{words[1:]}" for words in more)])
 
 
 @panels.piece
