@@ -38,6 +38,7 @@ else:  # one run for one person's session
             st.Page("pages/jobs.py", title="Jobs"),
             st.Page("pages/available_models.py", title="Models", url_path="models"),
             *(st.Page(study.page, title=study.title, url_path=study.address) for study in STUDIES.values()),
+            st.Page("pages/real_models.py", title="Real models", url_path="real-models"),
             *entrance.let_in(),
         ],
         position="top",

@@ -35,6 +35,7 @@ PAGES = {  # name in the table -> path
     "Which model?": "which-model",
     "What moves?": "what-moves",
     "What if?": "what-if",
+    "Real models": "real-models",
 }
 
 

@@ -5,6 +5,7 @@ import streamlit as st
 from pages._ui import address, panels, resources
 from pages._ui.gallery_panel import gallery_panel
 from pages._ui.links import open_page
+from pages._ui.real_models import real_reads
 from pages._ui.runs.result_panels import accuracy_charts
 from pages._ui.wording import literal, percent
 from sftqa_core.records import STUDIES
@@ -22,6 +23,8 @@ with st.container(horizontal=True, gap="medium"):
     st.page_link("pages/learn.py", label="**Learn**: a lesson of ten minutes, every step a real run", icon=":material/school:")
     st.page_link("pages/memory.py", label="**Explore**: what the model knows, fact by fact", icon=":material/psychology:")
     st.page_link("pages/own_facts.py", label="**Own facts**: a model that has read yours", icon=":material/upload_file:")
+    if real_reads.with_results():
+        st.page_link("pages/real_models.py", label="**Real models**: what they know of real facts", icon=":material/public:")
 
 with panels.errors_shown():
     example = resources.example()

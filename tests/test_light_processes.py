@@ -28,10 +28,12 @@ print(json.dumps(found))
 """
 OVERVIEW = """
 from pages._ui import background, panels, resources
+from pages._ui.real_models import real_reads
 from pages._ui.runs.result_panels import accuracy_charts
 from sftqa_core.figures.levels import accuracy_figure
 from sftqa_core.records import DomainAccuracy, LevelAccuracy
 some = DomainAccuracy((LevelAccuracy("L0", 40, 20, 0.5, 0.4, 0.6),), 0.5, 0.4, 0.6, ("L0",), 0.5, 0.4, 0.6, 40)
+real_reads.with_results()
 resources.example()
 accuracy_figure(some, some, some, some).to_json()
 """

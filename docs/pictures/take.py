@@ -36,6 +36,7 @@ PAGES = {  # name of the picture -> address in app.py, beside the studies'
     "inside": "inside",
     "own-facts": "own-facts",
     "ask": "ask",
+    "real-models": "real-models",
     "jobs": "jobs",
     "models": "models",
 }

@@ -77,6 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     before = "another model beside it, such as the one that it was tuned from: what changed on the facts that both were probed on"
     _add_beside(add("consistency", "whether a model always gives the same answer, right or wrong, as stored"), "--before", before)
     exposure_commands.add_options(add("exposures", "how often facts stand in a model's training corpus, asked of a public service"))
+    add("real", "what is known of the real models whose results come with the program, and what examples do to them")
     train = add("train", "fine-tune on n facts and evaluate before and after")
     _add_train(train, required=("model", "n"))
     train.add_argument("--export", metavar="FILE", help="write the run as YAML to this file, which must not exist, and run nothing")

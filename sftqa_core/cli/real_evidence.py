@@ -85,6 +85,7 @@ class Plan:
     slick: LevelScheme = SLICK
     sizes: tuple[int, ...] = (0, 10, 60, 240, 960)
     seeds: tuple[int, ...] = (0, 1, 2)
+    shots: tuple[int, ...] = (4,)  # answered examples in front of the untouched model's questions: what tuning is judged against
     rates: tuple[float, ...] | None = None  # the usual ones
     recipes: tuple[str, ...] = ("keep", "restore")  # on the first model
     known_or_not: int | None = 240  # examples of the study of training levels, which are but two there
@@ -99,7 +100,7 @@ class Plan:
     @property
     def likelihood(self) -> LevelScheme:
         """Levels without completions."""
-        return LevelScheme(method="likelihood")
+        return replace(self.full, method="likelihood")
 
     @property
     def two(self) -> LevelScheme:
@@ -155,7 +156,7 @@ def studies(model: RealModel, plan: Plan, first: bool) -> Iterator[StudySettings
     """The amount of data at the rate that dev facts chose; of the `first` model also what moves, two recipes, and whether unknown facts
     hurt."""
     shared, again = _shared(model.name, plan), plan.again // plan.relations
-    yield StudySettings("amount", (model.name,), sizes=plan.sizes, **shared)
+    yield StudySettings("amount", (model.name,), sizes=plan.sizes, shots=plan.shots, **shared)
     if not first:
         return
     yield StudySettings("shift", (model.name,), sizes=(60,), retest_limit=again, **{**shared, "seeds": plan.seeds[:1]})
@@ -188,7 +189,7 @@ def taught(model: str, plan: Plan) -> PretrainSettings:
 
 def taught_studies(model: str, plan: Plan) -> Iterator[StudySettings]:
     """The same examples as `model` got, at the same rate, for the model that has read of more facts."""
-    yield StudySettings("amount", (taught(model, plan).name,), sizes=(0, 60), **_shared(model, plan))
+    yield StudySettings("amount", (taught(model, plan).name,), sizes=(0, 60), shots=plan.shots, **_shared(model, plan))
 
 
 def prepare(models: tuple[RealModel, ...], folder: Path, target: Path, console: Console) -> None:

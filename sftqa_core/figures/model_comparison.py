@@ -29,7 +29,8 @@ def shares_figure(shares: pd.DataFrame, domain: str, labels: Sequence[str], refe
     rows = measured + published
     places = [at + (_GAP if at >= len(measured) and measured else 0) for at in range(len(rows))]
     left = style.beside(row["tick"] for row in rows)
-    figure = style.canvas(30 * len(rows) + 96 + (18 if measured and published else 0), percent="x", left=left, below=30)
+    # A telephone's legend takes three lines, so two bars are as high as three.
+    figure = style.canvas(30 * max(len(rows), 3) + 96 + (18 if measured and published else 0), percent="x", left=left, below=30)
     figure.update_layout(margin={"r": 24})
     colours = style.level_colours(len(labels))
     for label, colour in zip(labels, colours, strict=True):

@@ -28,6 +28,7 @@ from sftqa_core.workspace import Workspace
 KIND = "measured"
 FOLDER = "measured"
 MADE = ("settings", "source", "base", "corpus", "training")  # of a pre-trained model's manifest
+_STORES = ("completions", "estimates")  # of a layer: what levels are known from (memory/probe_stores.py)
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,30 @@ def measured_models(workspace: Workspace | None = None) -> dict[str, Measured]:
             about = Measured.from_dict(read_json(path) or {})
             found[about.name] = about
     return found
+
+
+def found_models(workspace: Workspace | None = None) -> dict[str, Measured]:
+    """Those whose text nobody here wrote: without those that went on from another."""
+    return {name: about for name, about in measured_models(workspace).items() if about.made is None}
+
+
+def taught_models(workspace: Workspace | None = None) -> dict[str, Measured]:
+    """Those that went on from another with a text whose statements are known."""
+    return {name: about for name, about in measured_models(workspace).items() if about.made is not None}
+
+
+def with_results(workspace: Workspace | None = None) -> dict[str, Measured]:
+    """Those of which levels are stored here, whether they ship or were measured here. Reads what lies beside every store (`settings.json`)
+    and opens no table: the first page asks."""
+    workspace = workspace or Workspace.current()
+    known = found_models(workspace)
+    measured = set[str]()
+    for path in (
+        (place for layer in workspace.layers for kind in _STORES for place in layer.glob(f"{kind}/*/settings.json")) if known else ()
+    ):
+        with contextlib.suppress(SftqaError, KeyError, TypeError, AttributeError):
+            measured.add((read_json(path) or {})["model"]["weights"])
+    return {name: about for name, about in known.items() if about.weights in measured}
 
 
 def write_measured(about: Measured, shipped: Path, exposures: Path | None = None) -> None:

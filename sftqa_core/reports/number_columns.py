@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 SHARES = frozenset((
     "accuracy", "other_accuracy", "low", "high", "share", "relative", "smallest", "moved", "same_level", "best", "shown_share", "forgotten",
-    "learned", "known", "known_low", "known_high", "said", "other",
+    "learned", "known", "known_low", "known_high", "said", "other", "same_known",
 ))  # fmt: skip
 POINTS = frozenset(("difference", "diff_low", "diff_high", "excess", "excess_low", "excess_high"))
-COUNTS = frozenset(("n", "facts", "asked", "seeds", "least", "examples", "shots", "none"))
+COUNTS = frozenset(("n", "facts", "asked", "seeds", "least", "examples", "shots", "none", "right_answers", "common_answers"))
 P = frozenset(("p", "p_holm"))
 TITLES = {"p_holm": "p after Holm", "other_accuracy": "other accuracy", "diff_low": "from", "diff_high": "to"}
 WHOLE = "localized"  # a form: a whole number in groups of three

@@ -91,30 +91,36 @@ def differences(models: Sequence[Outcomes]) -> pd.DataFrame:
     return table.assign(p_holm=holm(table["p"].tolist()))
 
 
+PLANTED = ("model", "facts_are", "templates", "relation", "facts", "spearman", "mean_unseen")
+
+
 def planted(models: Sequence[Outcomes]) -> pd.DataFrame:
     """How well the probe measures what was planted: rank correlation of mentions and memory score.
 
     model, facts_are ("uncontested" or "contested"), templates ("all", "seen", "unseen"), relation ("all" or one), facts,
     spearman, mean_unseen (mean score of facts that were never mentioned: guessing). Only for models whose corpus is known.
     """
+    known = [(one.model, one.facts) for one in models if "exposures" in one.facts and one.facts["exposures"].notna().any()]
+    tables = [planted_rows(model, facts) for model, facts in known]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=list(PLANTED))
+
+
+def planted_rows(model: str, table: pd.DataFrame) -> pd.DataFrame:
+    """`planted` of one model; `table`: the levels table's columns and exposures of its facts, and contested where some are."""
     rows = []
-    for outcomes in models:
-        table = outcomes.facts
-        if "exposures" not in table or table["exposures"].isna().all():
-            continue
-        contested = table["contested"].fillna(False).astype(bool) if "contested" in table else pd.Series(False, index=table.index)
-        for kind, chosen in (("uncontested", ~contested), ("contested", contested)):
-            facts = table[chosen & table["score"].notna() & table["exposures"].notna()]
-            for templates, column in (("all", "score"), ("seen", "seen_score"), ("unseen", "unseen_score")):
-                groups = [("all", facts), *(facts.groupby("relation", sort=True) if templates == "all" else ())]
-                for relation, group in groups:
-                    scores = group[column].astype(float)
-                    if len(group) >= LEAST and scores.notna().all():
-                        never = scores[group["exposures"] == 0]
-                        correlation = _spearman(group["exposures"], scores)
-                        guessed = float(never.mean()) if len(never) else None
-                        rows.append((outcomes.model, kind, templates, relation, len(group), correlation, guessed))
-    return pd.DataFrame(rows, columns=["model", "facts_are", "templates", "relation", "facts", "spearman", "mean_unseen"])
+    contested = table["contested"].fillna(False).astype(bool) if "contested" in table else pd.Series(False, index=table.index)
+    for kind, chosen in (("uncontested", ~contested), ("contested", contested)):
+        facts = table[chosen & table["score"].notna() & table["exposures"].notna()]
+        for templates, column in (("all", "score"), ("seen", "seen_score"), ("unseen", "unseen_score")):
+            groups = [("all", facts), *(facts.groupby("relation", sort=True) if templates == "all" else ())]
+            for relation, group in groups:
+                scores = group[column].astype(float)
+                if len(group) >= LEAST and scores.notna().all():
+                    never = scores[group["exposures"] == 0]
+                    correlation = _spearman(group["exposures"], scores)
+                    guessed = float(never.mean()) if len(never) else None
+                    rows.append((model, kind, templates, relation, len(group), correlation, guessed))
+    return pd.DataFrame(rows, columns=list(PLANTED))
 
 
 def alike(models: Sequence[Outcomes], alpha: float = 0.05) -> pd.DataFrame:

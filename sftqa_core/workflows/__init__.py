@@ -59,6 +59,7 @@ from sftqa_core.workflows.lookups import (
     unmade_models,
     why_no_chat,
 )
+from sftqa_core.workflows.real_reports import RealModels, RealStudy, real_levels, real_models, real_stamp
 from sftqa_core.workflows.study_reports import (
     KnownStudy,
     finished_studies,

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.browser
 TOKEN = "a-token-of-enough-characters"
 PAGES = (
     "", "learn", "memory", "lab", "results", "inside", "own-facts", "jobs", "models", "how-much-data", "which-data", "which-model",
-    "what-moves", "what-if",
+    "what-moves", "what-if", "real-models",
 )  # fmt: skip
 CHART = ".js-plotly-plot .main-svg"
 

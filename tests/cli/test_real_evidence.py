@@ -12,6 +12,7 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.artifacts import write_folder
+from sftqa_core.cli import main as command
 from sftqa_core.cli import real_evidence
 from sftqa_core.cli.real_evidence import SOURCE, Plan, RealModel
 from sftqa_core.cli.text import Console
@@ -19,6 +20,7 @@ from sftqa_core.errors import SettingsError
 from sftqa_core.memory.stated_facts import stated_source
 from sftqa_core.models import catalogue, measured
 from sftqa_core.records import SLICK
+from sftqa_core.reports import real_words
 from tests.made_gguf import tiny_model, write_gguf
 
 SMALL = Plan(
@@ -61,14 +63,17 @@ def test_what_was_measured_is_shown_without_the_weights(file, workspace, tmp_pat
     for scheme, facts in ((SMALL.full, 24), (SMALL.likelihood, 48), (SMALL.second, 24), (SMALL.slick, 24)):
         assert workflows.profile("tiny-real", SOURCE, "test", "all", scheme).probed == facts
     assert workflows.trust("tiny-real", SOURCE, scheme=SMALL.full)
-    reports = {study.settings.kind: workflows.known_report(study) for study in workflows.studies() if study.settings.models == ("tiny-real",)}
-    assert {kind: (report.done, report.planned) for kind, report in reports.items()} == {"amount": (2, 2), "shift": (2, 2)}
+    reports = {
+        study.settings.kind: workflows.known_report(study) for study in workflows.studies() if study.settings.models == ("tiny-real",)
+    }
+    assert {kind: (report.done, report.planned) for kind, report in reports.items()} == {"amount": (3, 3), "shift": (2, 2)}
     assert not list(ships.rglob("*.safetensors"))
     assert "MIT" in (ships / "measured" / real_evidence.NOTICE).read_text()
-    is_told_what_it_did_not_know(unknown)
+    _is_reported()
+    _is_told_what_it_did_not_know(unknown)
 
 
-def is_told_what_it_did_not_know(unknown: pd.Series) -> None:
+def _is_told_what_it_did_not_know(unknown: pd.Series) -> None:
     """The model that read more was told only of facts that were at L0, in some wordings; its mentions and levels are there where its
     weights never were, and it says how to make it again."""
     card = catalogue.find_model("tiny-real-taught")
@@ -84,6 +89,47 @@ def is_told_what_it_did_not_know(unknown: pd.Series) -> None:
     assert known.probed == 24
     assert int(known.level_table.table["exposures"].notna().sum()) == len(unknown)
     assert [study.settings.kind for study in workflows.studies() if study.settings.models == ("tiny-real-taught",)] == ["amount"]
+    (one,) = workflows.real_models(SMALL.full).taught
+    assert (one.about.name, one.way, len(one.facts)) == ("tiny-real-taught", "full probe", len(unknown))
+    told = real_words.taught(one)
+    assert told.startswith(f"tiny-real went on reading: statements of {len(unknown)} facts that it had at L0. ")
+    assert "1 to 4 times, each statement in one of 14 of its relation's 21 wordings" in told
+    assert list(real_words.rank(one)) == [f"{len(unknown)} facts have a level: too few to tell, or all are known equally well."]
+
+
+def _is_reported() -> None:
+    """Every table of the page on real models has rows, from what ships alone."""
+    found = workflows.real_models(SMALL.full)
+    levels, tuned = found.tables["levels"], found.tables["tuned"]
+    by_domain = levels[levels["by"] == "domain"].groupby(["measured", "domain"])["facts"].sum()
+    assert by_domain.to_dict() == {("full probe", "in"): 10, ("full probe", "out"): 14, ("likelihood", "in"): 20, ("likelihood", "out"): 28}
+    compared = found.tables["agreement"].set_index("compared")["facts"].to_dict()
+    assert compared == {"second probe": 24, "likelihood": 24}  # SliCK's usual prompts were not asked
+    asked = found.tables["asked"].groupby(["measured", "prompt"])["facts"].sum()
+    assert asked["full probe", "plain prompt"] == asked["likelihood", "4 examples in the prompt"] == 24
+    stages = ["before", "4 examples in the prompt", "always the commonest object", "10 examples"]
+    assert list(dict.fromkeys(tuned["stage"])) == stages
+    assert set(found.tables["beside_shown"]["verdict"]) == {"too few facts to tell"}  # 10 and 14 of them
+    study = found.studies["tiny-real"]
+    assert (study.done, study.planned, [name.split(":")[2] for name in study.cells]) == (3, 3, ["n10", "n0-k4"])
+    assert len(workflows.compare(study.cells).comparison.runs) == 2
+
+
+def test_the_command_prints_what_the_page_shows(file, workspace, tmp_path, monkeypatch, capsys):
+    """Cards and what is missing, where only a card ships; and what makes them, where none does."""
+    monkeypatch.setenv("SFTQA_SHIPPED", str(tmp_path / "ships"))
+    for told in ("No real model's results come with this copy. They are measured with: make real MODELS=FOLDER", "Nothing is measured yet"):
+        with pytest.raises(SystemExit) as ended:
+            command.main(["real"])
+        assert ended.value.code == 0
+        assert told in capsys.readouterr().out
+        real_evidence.prepare((model_of(file),), file.parent, tmp_path / "ships", Console())
+        capsys.readouterr()
+    with pytest.raises(SystemExit):
+        command.main(["real", "--json"])
+    result = json.loads(capsys.readouterr().out)
+    assert (result["models"][0]["licence"], result["tables"]["levels"]) == ("MIT", [])
+    assert [row["facts"] for row in result["tables"]["majority"]] == [2_000, 2_800, 4_800]
 
 
 def test_another_file_is_refused(file, tmp_path):
@@ -94,9 +140,12 @@ def test_another_file_is_refused(file, tmp_path):
 
 
 def test_the_plan_of_what_ships_is_the_one_that_is_told():
-    """As METHOD and the README's limits tell it: 480 facts, 120 again, all 4,800 by likelihood, five amounts, three seeds."""
+    """As METHOD and the README's limits tell it: 480 facts, 120 again, all 4,800 by likelihood, five amounts beside four examples in the
+    prompt, three seeds."""
     plan = Plan()
-    assert (plan.probed, plan.again, plan.estimated, plan.sizes, plan.seeds) == (480, 120, None, (0, 10, 60, 240, 960), (0, 1, 2))
+    assert (plan.probed, plan.again, plan.estimated, plan.sizes, plan.seeds, plan.shots) == (
+        480, 120, None, (0, 10, 60, 240, 960), (0, 1, 2), (4,),
+    )  # fmt: skip
     assert [(model.name, len(model.sha256)) for model in real_evidence.MODELS] == [
         ("smollm2-135m-instruct-q4_1", 64),
         ("gemma-3-270m-q4_k_m", 64),

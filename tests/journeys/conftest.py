@@ -13,6 +13,7 @@ PAGES = {  # address -> heading
     "inside": "Inside",
     "own-facts": "Own facts",
     "ask": "Ask",
+    "real-models": "Real models",
     "jobs": "Jobs",
     "models": "Models",
     "how-much-data": "How much data?",

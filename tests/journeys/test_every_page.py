@@ -16,8 +16,9 @@ EMPTY = {  # page -> what it says where there is nothing
     "results": "No run has finished yet",
     "compare": "No run has finished yet",
     "inside": "No run has finished yet",
-    "own-facts": "Needs the step before",
+    "own-facts": "Needs the model of step 2",
     "ask": "There is no model on this machine yet",
+    "real-models": "No real model has been measured here yet",
     "jobs": "No jobs yet",
     "models": "",  # those that can be downloaded
     "how-much-data": "No study of this kind has been started yet",

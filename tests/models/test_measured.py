@@ -76,6 +76,17 @@ def test_its_levels_are_those_that_were_measured_with_the_file(ships, file):
     assert catalogue.find_model(NAME).kind == measured.KIND
 
 
+def test_whether_anything_was_measured_is_told_without_a_table(ships, file):
+    """By what lies beside the stores: nothing at first, the model once it was probed, also where a store is damaged."""
+    assert measured.with_results() == {}
+    workflows.probe(ProbeSettings(str(file), SOURCE, limit=24, scheme=FEW))
+    assert list(measured.with_results()) == [NAME]
+    shutil.rmtree(ships.gguf)
+    (ships.root / "completions" / "broken").mkdir()
+    (ships.root / "completions" / "broken" / "settings.json").write_text("{")
+    assert list(measured.with_results()) == [NAME]
+
+
 def test_the_list_of_models_says_what_is_here_of_it(ships):
     """Its state and licence; the list offers no download."""
     (offer,) = [one for one in workflows.offered_models("cpu").offers if one.card.name == NAME]

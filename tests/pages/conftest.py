@@ -128,10 +128,13 @@ def _through_app(monkeypatch) -> None:
     monkeypatch.setattr(PagesManager, "__init__", served)
 
 
+_ADDRESSES = {"available_models": "models", "own_facts": "own-facts", "real_models": "real-models"}
+
+
 def at(app: AppTest, page: str) -> None:
     """Open the app at a page's own address; AppTest's switch_page knows addresses only after a first run of app.py."""
     studies = {study.page: study.address for study in STUDIES.values()}
-    app._page_hash = calc_hash(studies.get(f"pages/{page}.py", {"available_models": "models", "own_facts": "own-facts"}.get(page, page)))
+    app._page_hash = calc_hash(studies.get(f"pages/{page}.py", _ADDRESSES.get(page, page)))
 
 
 def forget() -> None:

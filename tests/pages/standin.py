@@ -37,7 +37,7 @@ from sftqa_core.workflows.label_files import Labels
 from sftqa_core.workflows.lookups import Trust
 from sftqa_core.workflows.study_reports import study_name
 from sftqa_core.workflows.tested.fact_stories import FactInRun
-from tests.pages import ask_standin, consistency_standin, exposure_standin
+from tests.pages import ask_standin, consistency_standin, exposure_standin, real_standin
 
 RELATIONS = {"P17": "in", "P19": "in", "P36": "in", "P106": "out", "P26": "out"}
 NASTY = ["<b>bold</b> $x^2$ :smile:", "=HYPERLINK(1)", "[link](http://example.invalid) **x**"]
@@ -184,6 +184,7 @@ def workflows(
     saying: dict[str, list[str]] | None = None,
     answers: bool = False,
     counted: int = 0,
+    finished: bool = True,
 ) -> ModuleType:
     """A module that answers like sftqa_core.workflows."""
     module = ModuleType("sftqa_core.workflows")
@@ -294,6 +295,7 @@ def workflows(
     ask_standin.add(module)
     consistency_standin.add(module, facts_and_levels(), answers)
     exposure_standin.add(module, facts_and_levels(), counted)
+    real_standin.add(module, facts_and_levels(), finished)
     module.facts_saying = lambda model, source, words, scheme: (saying or {}).get(words, [])
 
     def fact_levels(

@@ -36,6 +36,7 @@ PAGES = {
     "which_data": ("study", "model", "job"),
     "which_model": ("study", "model", "job"),
     "what_moves": ("study", "model", "job"),
+    "real_models": ("measured", "by", "model", "compared", "published", "unfolded"),
 }
 NASTY = {
     "html": "<script>alert(1)</script><img src=x onerror=alert(1)>",

@@ -54,16 +54,17 @@ def trust_panel(model: str, source: str, split: str, domain: str, scheme: LevelS
         second = report.agreements.get("second probe")
         missing = report.facts - (second.facts if second else 0)
         with left:
-            _agreements(report, scheme.method)
+            agreements(report, scheme.method)
             if report.slick is not None:
-                _crossed(report.slick)
+                crossed(report.slick)
             if missing:
                 second_probe(model, source, split, domain, missing, second is not None)
         with right:
             _budget(report, missing)
 
 
-def _agreements(report: Any, method: str) -> None:
+def agreements(report: Any, method: str) -> None:
+    """The full probe against another way, picked among those that were made: level against level, and how far they agree."""
     if not report.agreements:
         st.caption("Only the full probe has been run. Pick another method under 'Measured by' and probe to see how well it agrees.")
         return
@@ -87,7 +88,7 @@ def _agreements(report: Any, method: str) -> None:
     st.caption(_ASIDE[name])
 
 
-def _crossed(cross: Any) -> None:
+def crossed(cross: Any) -> None:
     """The paper's levels down, SliCK's across: facts, and how far the orders agree."""
     st.markdown(f"**Compared with SliCK's levels**, {cross.facts:,} facts")
     table = pd.DataFrame([list(row) for row in cross.counts], index=list(cross.rows), columns=list(cross.columns))
