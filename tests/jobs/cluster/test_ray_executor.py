@@ -92,14 +92,25 @@ def test_only_a_machine_and_a_port_are_an_address(address, executor, monkeypatch
 
 
 def test_it_is_said_before_anything_starts(monkeypatch):
-    """The preflight of what would go there names the address and what Ray does; a run's preflight says nothing of it."""
+    """The preflight of what would go there names the address and what Ray does; a run's preflight says nothing of it. What stands in the
+    way of connecting, as far as it is known here, is said as well."""
     monkeypatch.setenv("SFTQA_CLUSTER", ADDRESS)
+    monkeypatch.setenv("HOME", "/nowhere")
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+    monkeypatch.setattr("sftqa_core.planning.cluster_address.installed", lambda: True)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "f" * 64)
     probe = workflows.preflight(ProbeSettings("atlas-llama", limit=4))
     (device,) = [check for check in probe.checks if check.name == "device"]
     assert device.state == "note"
     assert device.said.startswith(f"The pieces are done by the Ray cluster at {ADDRESS}. Ray listens on all network interfaces")
     assert probe.ok
     assert "Ray" not in str(workflows.preflight(TrainSettings("atlas-llama", n=4)))
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+    (problem,) = workflows.preflight(ProbeSettings("atlas-llama", limit=4)).of("problem")
+    assert (problem.name, problem.said[:44]) == ("cluster", f"No token for the cluster at {ADDRESS}: ")
+    monkeypatch.setattr("sftqa_core.planning.cluster_address.installed", lambda: False)
+    (problem,) = workflows.preflight(ProbeSettings("atlas-llama", limit=4)).of("problem")
+    assert (problem.said, problem.fix) == ("Work on a cluster needs the package ray.", "Install: pip install 'sftqa-explorer[cluster]'")
     monkeypatch.setenv("SFTQA_CLUSTER", "auto")
     (problem,) = workflows.preflight(ProbeSettings("atlas-llama", limit=4)).of("problem")
     assert (problem.name, problem.said) == (
@@ -123,6 +134,6 @@ def test_commands_take_the_address(monkeypatch, capsys):
 
 def test_without_ray_it_is_said_what_to_install(monkeypatch):
     """As soon as a cluster is named, and no sooner."""
-    monkeypatch.setattr("sftqa_core.jobs.cluster.ray_mapper.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("sftqa_core.planning.cluster_address.installed", lambda: False)
     with pytest.raises(MissingPackage, match=r"pip install 'sftqa-explorer\[cluster\]'"), on_cluster(ADDRESS, "auto", 1, Silent()):
         pass
