@@ -29,6 +29,7 @@ P = TypeVar("P", bound=Piece)
 _END_S = 10.0  # for the driver to leave in peace
 _SILENT_S = 120.0  # a driver that said nothing for so long hangs
 _POLL_S = 0.25
+FIRST = "waiting for the cluster's first results"
 
 
 @contextlib.contextmanager
@@ -78,6 +79,8 @@ class RayMapper:
         if not pieces:
             return
         self._talk.ask({"pieces": [packed(piece) for piece in pieces]})
+        if not phase.done:  # nothing can be counted before the first one is done, which may take minutes
+            uncounted(self._reporter, FIRST)
         failed: SftqaError | None = None
         stopped: Stopped | None = None
         while True:
