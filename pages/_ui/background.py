@@ -140,10 +140,10 @@ def cluster_for(settings: Costly) -> str:
 
 
 def done_by(settings: Costly) -> str:
-    """Where the forecast seconds are spent: " on this machine.", or what a cluster makes of them."""
+    """Where the forecast seconds are spent: "on this machine.", or what a cluster makes of them."""
     if cluster := cluster_for(settings):
-        return f" on one device of this machine. The cluster at {cluster} does it: divide by the number of its workers."
-    return " on this machine."
+        return f"on one device of this machine. The cluster at {cluster} does it: divide by the number of its workers."
+    return "on this machine."
 
 
 def starts_after(settings: Costly) -> str:

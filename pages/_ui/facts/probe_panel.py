@@ -55,7 +55,7 @@ def second_probe(model: str, source: str, split: str, domain: str, left: int, be
         if not active:
             cost = resources.forecast(settings, background.stamp())
             where = literal(background.done_by(settings))
-            st.caption(f"{cost.probes_needed:,} facts, about {span(cost.seconds_low, cost.seconds_high)}{where}", width="content")
+            st.caption(f"{cost.probes_needed:,} facts, about {span(cost.seconds_low, cost.seconds_high)} {where}", width="content")
     for job in jobs:
         job_panel(job, "trust", charts=False)
 

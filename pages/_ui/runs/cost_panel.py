@@ -54,7 +54,7 @@ def cost_panel(settings: background.Costly, started: bool = False) -> bool:
         st.caption("Every run is done already. Change something to start more.")
         return False
     waits = "" if started else background.starts_after(settings)
-    st.markdown(f"**About {span(forecast.seconds_low, forecast.seconds_high)}**{literal(background.done_by(settings))} {waits}".rstrip())
+    st.markdown(f"**About {span(forecast.seconds_low, forecast.seconds_high)}** {literal(background.done_by(settings))} {waits}".rstrip())
     if forecast.fit is not None and not background.cluster_for(settings):  # of whose memory nothing is known here
         st.markdown(f"**{forecast.fit.resource}:** {sentence(forecast.fit.line())}")
     for note in forecast.notes:
