@@ -2,10 +2,11 @@
 
     python benchmarks/cluster.py measure [--workers 0,1,2]     # needs ray; prints JSON
     python benchmarks/cluster.py simulate [--cell 20 --store 0.05 --start 60 --workers 1,2,4,64 --cells 200]
+    python benchmarks/cluster.py labelling [--facts 97112 --tokens 6463,9030]
 
 The simulation hands pieces out as the driver does: a worker starts (imports, loads the model) once, then does one piece after the other;
 the store answers one request after another, and each piece makes `--requests` of them, which take `--store` seconds each. What it prints
-are forecasts, not measurements.
+are forecasts, not measurements. So are the GPU hours of labelling: tokens that our probes measured, through published throughput.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import random
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -97,13 +99,58 @@ def measure(options: argparse.Namespace) -> None:
             print(json.dumps({**told, "load": round(os.getloadavg()[0], 1)}), flush=True)
 
 
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU, and what a 7B model was published to give on it, or None."""
+
+    name: str
+    tflops: float  # dense, 16 bits
+    gb_per_s: float  # of its memory
+    out_tokens_per_s: float | None = None
+
+
+PARAMETERS = 6.74e9  # LLaMA 7B
+# NVIDIA TensorRT-LLM 0.6.1, docs/source/performance.md, "A100 GPUs (FP16)": LLaMA 7B, batch of 384, 128 tokens read and 128 written. Of
+# the H100 it tells 8 bits alone.
+A100 = Gpu("A100 80 GB", 312, 2_039, 5_586)
+H100 = Gpu("H100 80 GB", 989, 3_350)
+
+
+def token_rates(gpu: Gpu) -> tuple[float, float]:
+    """Tokens a second at worst and at best. Worst: as in the published run each token written costs one read besides, and has hundreds
+    before it, where a probe's has tens. Best: any token costs the same arithmetic, at the share of the peak that run reached. A GPU
+    that nothing was published of gets the worst by its memory's rate, and the best by its peak."""
+    written = A100.out_tokens_per_s or 0.0
+    return written * gpu.gb_per_s / A100.gb_per_s, 2 * written * gpu.tflops / A100.tflops
+
+
+def gpu_hours(facts: int, tokens_a_fact: float, tokens_per_s: float) -> float:
+    """Hours on one GPU."""
+    return facts * tokens_a_fact / tokens_per_s / 3600
+
+
+def labelling(options: argparse.Namespace) -> None:
+    """GPU hours for the levels of all of the paper's facts by a 7B model: with the fewest tokens at the best rate, and the other way."""
+    least, most = options.tokens
+    used = 2 * PARAMETERS * token_rates(A100)[1] / (A100.tflops * 1e12)
+    print(
+        f"forecast, not measured: {options.facts:,} facts x 210 completions, a model of {PARAMETERS / 1e9:.2f} billion parameters, 16 bits"
+    )
+    print(f"{least:,} to {most:,} tokens a fact; the published run used {used:.0%} of the A100's peak")
+    for gpu in (A100, H100):
+        slow, fast = token_rates(gpu)
+        hours = gpu_hours(options.facts, least, fast), gpu_hours(options.facts, most, slow)
+        said = "published throughput" if gpu.out_tokens_per_s else "scaled from the A100's"
+        print(f"{gpu.name}: {slow:,.0f} to {fast:,.0f} tokens/s ({said}): {hours[0]:.0f} to {hours[1]:.0f} GPU hours")
+
+
 def numbers(text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("what", choices=("measure", "simulate"))
+    parser.add_argument("what", choices=("measure", "simulate", "labelling"))
     parser.add_argument("--workers", type=numbers, default=[1, 2])
     parser.add_argument("--cells", type=int, default=24)
     parser.add_argument("--epochs", type=int, default=20, help="of each measured cell: more make it longer")
@@ -111,8 +158,11 @@ def main() -> None:
     parser.add_argument("--store", type=float, default=0.05, help="seconds of one request to the shared store")
     parser.add_argument("--requests", type=int, default=6, help="requests of a cell that wait for one another")
     parser.add_argument("--start", type=float, default=60.0, help="seconds until a worker has its model")
+    parser.add_argument("--facts", type=int, default=97_112, help="that are labelled: the paper's")
+    words = "through the model for one fact: least (measured, prefixes shared) and most (each prompt read for each completion)"
+    parser.add_argument("--tokens", type=numbers, default=[6_463, 210 * (11 + 32)], help=words)
     options = parser.parse_args()
-    {"measure": measure, "simulate": simulate}[options.what](options)
+    {"measure": measure, "simulate": simulate, "labelling": labelling}[options.what](options)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,8 @@ def of_page(page: str) -> Iterator[None]:
     bare = not here and (arrived or (_is_back() and page in kept["explicit"]))
     carried = {**kept["pages"].get(page, {}), **kept["shared"]} if bare else {}
     kept.update(page=page, asked=set(), carried=carried, visit=kept["visit"] + arrived)
+    if _is_back():  # what the page before wrote last may have reached the browser after it had gone back
+        st.query_params.from_dict(here)
     try:
         with _settling(here, not arrived):
             yield
@@ -95,6 +97,8 @@ def _settling(here: Mapping[str, str], stayed: bool) -> Iterator[None]:
 
 def _keep(page: str, here: Mapping[str, str], run: _Run) -> None:
     """A page's script is over: write what it settled on, unless another page is opened, and remember what it showed."""
+    if (context := get_script_run_ctx()) is not None:
+        context.yield_check()  # raises `StopException` where another run has begun, whose parameters `st.query_params` holds by now
     kept = _state()
     now = here if run.leaving else st.query_params.to_dict()
     settled = {} if run.leaving else run.settled

@@ -124,13 +124,33 @@ def submit(
     return executor.submit(kind, wanted, fingerprint([kind, wanted, over[:1]]), expected_s)
 
 
-def starts_after(settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings | PretrainSettings) -> str:
-    """What a job with these settings would wait for: "Starts after 1 running and 2 queued jobs, in about 3 min."; empty where nothing."""
+Costly = TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings | PretrainSettings
+
+
+def _models(settings: Costly) -> tuple[str, ...]:
     run = settings.run if isinstance(settings, SweepSettings | InsideSettings) else settings
+    return run.models if isinstance(run, StudySettings) else () if isinstance(run, PretrainSettings) else (run.model,)
+
+
+def cluster_for(settings: Costly) -> str:
+    """The address of the cluster that work with these settings goes to; empty where this machine does it."""
+    with contextlib.suppress(SettingsError):  # preflight says why
+        return goes_to(next(kind for kind, record in JOB_SETTINGS.items() if record is type(settings)), _models(settings))
+    return ""
+
+
+def done_by(settings: Costly) -> str:
+    """Where the forecast seconds are spent: "on this machine.", or what a cluster makes of them."""
+    if cluster := cluster_for(settings):
+        return f"on one device of this machine. The cluster at {cluster} does it: divide by the number of its workers."
+    return "on this machine."
+
+
+def starts_after(settings: Costly) -> str:
+    """What a job with these settings would wait for: "Starts after 1 running and 2 queued jobs, in about 3 min."; empty where nothing."""
+    run, cluster = settings.run if isinstance(settings, SweepSettings | InsideSettings) else settings, cluster_for(settings)
     try:
-        models = run.models if isinstance(run, StudySettings) else () if isinstance(run, PretrainSettings) else (run.model,)
-        needs = needs_of_device(device_for(run.device, models), getattr(run, "gpus", 1), held_as(run))
-        cluster = goes_to(next(kind for kind, record in JOB_SETTINGS.items() if record is type(settings)), models)
+        needs = needs_of_device(device_for(run.device, _models(settings)), getattr(run, "gpus", 1), held_as(run))
     except SftqaError:  # preflight says why
         return ""
     running, queued, starts_in_s = next_start(current_executor(), "train", needs.gpus, cluster)  # all of them take a device

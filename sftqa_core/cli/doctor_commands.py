@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from sftqa_core.artifacts import damaged_files, write_bytes
-from sftqa_core.errors import ArtifactDamaged, OtherVersion
+from sftqa_core.errors import ArtifactDamaged, OtherVersion, SftqaError, reason
 from sftqa_core.models import devices, quantising
 from sftqa_core.models.hub.fetch import has_token
+from sftqa_core.planning.cluster_address import PACKAGE, cluster_address, knock, require_ways
 from sftqa_core.planning.preflight import disk_check
 from sftqa_core.workspace import Workspace, network_disk
 
@@ -29,6 +30,7 @@ PACKAGES = {
     quantising.PACKAGE: ("weights in 4 bits (--quantize nf4)", True),
     "gguf": ("models in GGUF files", True),
 }
+_KNOCK_S = 5.0
 ASK_TORCH = (
     "import torch; print(torch.cuda.get_device_name(0) if torch.cuda.is_available() "
     "else 'Apple' if torch.backends.mps.is_available() else '')"
@@ -43,7 +45,7 @@ def findings() -> list[dict[str, Any]]:
     disk = disk_check([], Workspace.current().root)
     login = "logged in to the hub" if has_token() else "not logged in to the hub; only gated models need it: hf auth login"
     known = [_row("disk", disk.state == "ok", disk.line, True), _row("hub login", True, login, True)]
-    return [python, *packages, _device(), _bfloat16(), *_folders(), *known, *_shipped()]
+    return [python, *packages, _device(), _bfloat16(), *_folders(), *known, *_cluster(), *_shipped()]
 
 
 def _row(name: str, ok: bool, message: str, optional: bool = False) -> dict[str, Any]:
@@ -85,6 +87,25 @@ def _bfloat16() -> dict[str, Any]:
     if not native:
         return _row("bfloat16", False, "the processor does not compute in it; float32 is faster", True)
     return _row("bfloat16", True, f"the processor computes in it ({native}); a probe does with --number-format bfloat16", True)
+
+
+def _cluster() -> list[dict[str, Any]]:
+    """Whether the cluster that is named can be connected to, as far as that is known without Ray; nothing where none is named."""
+    try:
+        address = cluster_address()
+        if not address:
+            return []
+        require_ways(address)
+        knock(address, _KNOCK_S)
+    except (SftqaError, OSError) as error:
+        said = (
+            f"nobody answers at {address} ({reason(error)}); is its head started? See docs/cluster.md"
+            if isinstance(error, OSError)
+            else str(error)
+        )
+        return [_row("cluster", False, said, True)]
+    version = importlib.metadata.version(PACKAGE)
+    return [_row("cluster", True, f"something listens at {address}; a token is set; ray {version}, which all nodes must have", True)]
 
 
 def _folders() -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ from sftqa_core.cli.arguments import parse
 from sftqa_core.errors import OutOfTime, SettingsError, SftqaError, Stopped
 from sftqa_core.models.serving.addresses import allow_typed
 from sftqa_core.planning.cluster_address import VARIABLE as CLUSTER
-from sftqa_core.planning.cluster_address import checked_address, warning
+from sftqa_core.planning.cluster_address import cluster_address, warning
 from sftqa_core.records import KEPT
 from sftqa_core.server.access import LOGIN_VARIABLE, Access, check_token, checked, checked_base, checked_origin
 from sftqa_core.workspace import app_folder
@@ -53,8 +53,8 @@ def open_app(options: argparse.Namespace) -> int:
         return 1
     try:
         access = wanted_access(options)
-        if options.cluster:
-            print(warning(checked_address(options.cluster)), flush=True)
+        if address := cluster_address():
+            print(warning(address), flush=True)
         if access.login == "token":
             check_token(os.environ, sys.stdout)
     except SettingsError as error:

@@ -1,14 +1,19 @@
 """Where the cluster is that work may be spread over: SFTQA_CLUSTER, and what has to be said before anything goes there."""
 
+import importlib.util
 import os
 import re
+import socket
 from collections.abc import Sequence
+from pathlib import Path
 
-from sftqa_core.errors import SettingsError
+from sftqa_core.errors import MissingPackage, SettingsError
 from sftqa_core.models.serving.addresses import is_server
 
 VARIABLE = "SFTQA_CLUSTER"
 SPREAD = ("study", "sweep", "probe")  # kinds of work that are made of pieces
+PACKAGE = "ray"
+_TOKEN = Path("~/.ray/auth_token")
 _ADDRESS = re.compile(r"(?!auto$|local$)[A-Za-z0-9][A-Za-z0-9.-]*:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
 
 
@@ -24,6 +29,30 @@ def checked_address(address: str) -> str:
     if not _ADDRESS.fullmatch(address):
         raise SettingsError(f"The address of a cluster is that of its head, machine:port (192.0.2.7:6379), got {address!r}.")
     return address
+
+
+def installed() -> bool:
+    """Whether Ray is; it is not imported."""
+    return importlib.util.find_spec(PACKAGE) is not None
+
+
+def require_ways(address: str) -> None:
+    """Raise what stands in the way of connecting to the cluster at this address as far as this machine alone knows: `SettingsError`
+    for what is no address, or where no token is set, `MissingPackage`."""
+    checked_address(address)
+    if not installed():
+        raise MissingPackage("Work on a cluster needs the package ray. Install: pip install 'sftqa-explorer[cluster]'")
+    if not (os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH") or _TOKEN.expanduser().exists()):
+        raise SettingsError(
+            f"No token for the cluster at {address}: set RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH, a file with it) to the same secret on all "
+            "nodes and here. Without one, everybody on the network could run programs on it."
+        )
+
+
+def knock(address: str, patience_s: float) -> None:
+    """Come back when something listens at this address. Raises OSError."""
+    host, _, port = address.rpartition(":")
+    socket.create_connection((host.strip("[]"), int(port)), patience_s).close()
 
 
 def goes_to(kind: str, models: Sequence[str]) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from sftqa_core.errors import NotEnoughFacts
+from sftqa_core.errors import NotEnoughFacts, SettingsError
 from sftqa_core.evaluation.inside import curves
 from sftqa_core.evaluation.predictions import held_out_facts, is_kept, require_test_facts
 from sftqa_core.jsonrecord import Record
@@ -16,6 +17,7 @@ from sftqa_core.memory.stated_facts import stated_source
 from sftqa_core.models import chat_templates, devices
 from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.planning import pretraining_size
+from sftqa_core.planning.cluster_address import goes_to
 from sftqa_core.planning.fit import Estimator, Fit, verdict
 from sftqa_core.planning.pretraining_size import PretrainingSize
 from sftqa_core.progress import Silent
@@ -67,6 +69,12 @@ class Forecast:
         fit = replace(fit, stands_against=" ".join((*problems, *notes)))
         return replace(self, fit=fit, problems=(*self.problems, *problems), notes=(*self.notes, *notes))
 
+    def elsewhere(self) -> Forecast:
+        """The same for devices of which nothing is known here: that this machine's have too little room is no reason against it."""
+        against = self.fit.stands_against if self.fit else ""
+        problems, notes = ([line for line in lines if not against or line not in against] for lines in (self.problems, self.notes))
+        return replace(self, problems=tuple(problems), notes=tuple(notes))
+
     def plus(self, other: Forecast) -> Forecast:
         """Both, one after the other, on the same test facts."""
         return replace(
@@ -88,14 +96,23 @@ def forecast(settings: TrainSettings | ProbeSettings | StudySettings | SweepSett
     """
     if isinstance(settings, PretrainSettings):
         return _pretraining(settings)
-    if isinstance(settings, SweepSettings):
-        return _sweep(settings)
     if isinstance(settings, InsideSettings):
         return _inside(settings)
-    if isinstance(settings, StudySettings):
-        return _study(settings)
     if isinstance(settings, TrainSettings):
         return _train(settings)
+    models: tuple[str, ...]
+    if isinstance(settings, SweepSettings):
+        cost, kind, models = _sweep(settings), "sweep", (settings.run.model,)
+    elif isinstance(settings, StudySettings):
+        cost, kind, models = _study(settings), "study", settings.models
+    else:
+        cost, kind, models = _probe(settings), "probe", (settings.model,)
+    with contextlib.suppress(SettingsError):  # an address that is none: preflight says so
+        return cost.elsewhere() if goes_to(kind, models) else cost
+    return cost
+
+
+def _probe(settings: ProbeSettings) -> Forecast:
     from sftqa_core.memory.prober import chosen_facts
 
     prober = _prober(settings)

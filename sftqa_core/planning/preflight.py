@@ -27,7 +27,7 @@ from sftqa_core.models.gguf import gguf_reading
 from sftqa_core.models.hub import fetch, hub_cache
 from sftqa_core.models.serving.addresses import KIND as SERVER
 from sftqa_core.planning import preflight_model
-from sftqa_core.planning.cluster_address import VARIABLE, goes_to, warning
+from sftqa_core.planning.cluster_address import VARIABLE, goes_to, require_ways, warning
 from sftqa_core.planning.fit import Fit, gigabytes, resource
 from sftqa_core.planning.forecast import Forecast, forecast
 from sftqa_core.planning.preflight_model import Looked
@@ -73,8 +73,9 @@ def preflight(settings: Settings | SweepSettings | InsideSettings | PretrainSett
     report, one = _looked_at(settings, cost), settings.run if isinstance(settings, SweepSettings | InsideSettings) else settings
     models = one.models if isinstance(one, StudySettings) else () if isinstance(one, PretrainSettings) else (one.model,)
     try:
-        address = goes_to(report.kind, models)
-    except SettingsError as error:
+        if address := goes_to(report.kind, models):
+            require_ways(address)
+    except SftqaError as error:
         return replace(report, checks=(Check.of_error("cluster", str(error), f"Change {VARIABLE}, or unset it."), *report.checks))
     return replace(report, checks=tuple(_elsewhere(check, address) for check in report.checks)) if address else report
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -86,3 +87,29 @@ def test_an_installation_without_shipped_content_is_told(monkeypatch: pytest.Mon
     (row,) = doctor._shipped()
     assert (row["ok"], row["optional"]) == (False, True)
     assert row["message"] == "the built-in model and results are missing; install the package again"
+
+
+def test_a_cluster_that_is_named_is_knocked_at(monkeypatch: pytest.MonkeyPatch):
+    """Nothing is said where none is named; else what lacks, whether anything listens, and which Ray all nodes must have."""
+    monkeypatch.setenv("SFTQA_CLUSTER", "")
+    assert doctor._cluster() == []
+    monkeypatch.setattr("sftqa_core.planning.cluster_address.installed", lambda: True)
+    monkeypatch.setattr(doctor.importlib.metadata, "version", lambda name: "2.60.0")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "f" * 64)
+    with socket.socket() as head:
+        head.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{head.getsockname()[1]}"
+        monkeypatch.setenv("SFTQA_CLUSTER", address)
+        (refused,) = doctor._cluster()
+        head.listen()
+        (row,) = doctor._cluster()
+    assert (refused["ok"], refused["message"]) == (
+        False,
+        f"nobody answers at {address} (Connection refused); is its head started? See docs/cluster.md",
+    )
+    assert (row["ok"], row["message"]) == (
+        True,
+        f"something listens at {address}; a token is set; ray 2.60.0, which all nodes must have",
+    )
+    monkeypatch.setenv("SFTQA_CLUSTER", "auto")
+    assert doctor._cluster()[0]["message"].startswith("The address of a cluster is that of its head, machine:port")

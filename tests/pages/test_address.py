@@ -1,7 +1,11 @@
 """The address holds what is picked."""
 
-import pytest
+from types import SimpleNamespace
 
+import pytest
+from streamlit.runtime.scriptrunner import StopException
+
+from pages._ui import address
 from tests.pages.conftest import words
 
 
@@ -91,3 +95,19 @@ def test_what_a_row_opens_is_not_taken_for_the_page_that_it_left(explorer):
     assert app.query_params["run"] == run
     assert "fact" not in app.query_params
     assert "runs" not in app.query_params
+
+
+def test_a_run_that_was_replaced_writes_nothing(monkeypatch):
+    """Streamlit stops a script at its next element only: one that has none left must not write over the parameters of the run after it."""
+    written = []
+
+    def stopped():
+        raise StopException
+
+    context = SimpleNamespace(yield_check=stopped, is_history_navigation=False, page_script_hash="")
+    monkeypatch.setattr(address, "get_script_run_ctx", lambda: context)
+    monkeypatch.setattr(address, "_state", lambda: {"page": "results", "pages": {}, "before": None, "at_s": 0.0})
+    monkeypatch.setattr(address.st, "query_params", SimpleNamespace(to_dict=dict, from_dict=written.append))
+    with pytest.raises(StopException), address._settling({}, False):
+        address.settle_on("run", "r")
+    assert written == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from streamlit.testing.v1 import AppTest
 
@@ -22,14 +24,24 @@ def page() -> None:
     st.text(f"can start: {cost_panel(TrainSettings('any'))}")
 
 
+def page_of_a_probe() -> None:
+    import streamlit as st
+
+    from pages._ui.runs.cost_panel import cost_panel
+    from sftqa_core.records import ProbeSettings
+
+    st.text(f"can start: {cost_panel(ProbeSettings('any'))}")
+
+
 def shown(
     monkeypatch: pytest.MonkeyPatch,
     fit: Fit | None,
     notes: tuple[str, ...] = (),
     problems: tuple[str, ...] = (),
     checks: Preflight = WELL,
+    page: Callable[[], None] = page,
 ) -> AppTest:
-    told = Forecast(60, 8, 100, 0, 20.0, 60.0, notes, problems, fit=fit)
+    told = Forecast(60, 8, 100, 9, 20.0, 60.0, notes, problems, fit=fit)
     monkeypatch.setattr("pages._ui.resources.forecast", lambda settings, stamp: told)
     monkeypatch.setattr("pages._ui.resources.preflight", lambda settings, stamp, cost: checks)
     monkeypatch.setattr("pages._ui.background.stamp", lambda: "now")
@@ -113,3 +125,19 @@ def test_the_footprint_sentence_stands_among_the_checks_alone(monkeypatch):
     checks = Preflight("train", (Check("memory", "note", "It may fail.", "Close what takes the rest."),))
     app = shown(monkeypatch, fit, notes=(against, "From before."), checks=checks)
     assert [caption.value for caption in app.caption] == [r"From before\."]
+
+
+def test_where_a_cluster_does_the_work_is_told(monkeypatch):
+    """The time is that of one device here, and the machine's own RAM is not told: of the cluster's nothing is known."""
+    from pages._ui import background
+    from sftqa_core.records import ProbeSettings, TrainSettings
+
+    monkeypatch.setenv("SFTQA_CLUSTER", "192.0.2.7:6379")
+    assert background.done_by(TrainSettings("any")) == "on this machine."
+    goes = "on one device of this machine. The cluster at 192.0.2.7:6379 does it: divide by the number of its workers."
+    assert background.done_by(ProbeSettings("any")) == goes
+    app = shown(monkeypatch, Fit("cpu", GB, GB, 18 * GB, 24 * GB), page=page_of_a_probe)
+    told = [line.value.replace("\\", "").replace("\u2060", "") for line in app.markdown]
+    assert f"**About 20 s to 60 s** {goes}" in told
+    assert not [line for line in app.markdown if "RAM" in line.value]
+    assert app.text[0].value == "can start: True"

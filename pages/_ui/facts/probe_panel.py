@@ -7,7 +7,7 @@ from pages._ui.fields import field
 from pages._ui.panels import needs_torch
 from pages._ui.runs.cost_panel import cost_panel
 from pages._ui.runs.job_panel import job_panel
-from pages._ui.wording import span
+from pages._ui.wording import literal, span
 from sftqa_core.records import Job, LevelScheme, ProbeSettings, SamplerSettings
 
 
@@ -54,7 +54,8 @@ def second_probe(model: str, source: str, split: str, domain: str, left: int, be
         )
         if not active:
             cost = resources.forecast(settings, background.stamp())
-            st.caption(f"{cost.probes_needed:,} facts, about {span(cost.seconds_low, cost.seconds_high)} on this machine.", width="content")
+            where = literal(background.done_by(settings))
+            st.caption(f"{cost.probes_needed:,} facts, about {span(cost.seconds_low, cost.seconds_high)} {where}", width="content")
     for job in jobs:
         job_panel(job, "trust", charts=False)
 

@@ -25,9 +25,7 @@ ICONS = {
 }
 
 
-def cost_panel(
-    settings: TrainSettings | ProbeSettings | StudySettings | SweepSettings | InsideSettings | PretrainSettings, started: bool = False
-) -> bool:
+def cost_panel(settings: background.Costly, started: bool = False) -> bool:
     """Draw the forecast, and what is queued before it unless it is `started` already; True when the work can start."""
     try:
         forecast = resources.forecast(settings, background.stamp())
@@ -56,8 +54,8 @@ def cost_panel(
         st.caption("Every run is done already. Change something to start more.")
         return False
     waits = "" if started else background.starts_after(settings)
-    st.markdown(f"**About {span(forecast.seconds_low, forecast.seconds_high)}** on this machine. {waits}".rstrip())
-    if forecast.fit is not None:
+    st.markdown(f"**About {span(forecast.seconds_low, forecast.seconds_high)}** {literal(background.done_by(settings))} {waits}".rstrip())
+    if forecast.fit is not None and not background.cluster_for(settings):  # of whose memory nothing is known here
         st.markdown(f"**{forecast.fit.resource}:** {sentence(forecast.fit.line())}")
     for note in forecast.notes:
         if forecast.fit is None or note != forecast.fit.stands_against:  # which stands among the checks

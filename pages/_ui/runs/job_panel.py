@@ -177,7 +177,8 @@ def _head(job: Job) -> None:
     began = f"started {moment(job.started)}" if job.started else f"submitted {moment(job.created)}"
     ended = f", ended {moment(job.finished)}" if job.finished else ""
     turn = f" · attempt {job.turn}" if job.turn > 1 else ""
-    st.caption(literal(f"{began}{ended} · {job.id}{turn}"))
+    where = f" · cluster at {job.cluster}" if job.cluster else ""
+    st.caption(literal(f"{began}{ended} · {job.id}{turn}{where}"))
 
 
 def _called(job: Job) -> str:

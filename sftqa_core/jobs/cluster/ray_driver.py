@@ -13,7 +13,6 @@ object store, no retries (a worker that dies comes back empty, and its piece is 
 import json
 import os
 import queue
-import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from typing import Any
 from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.jobs.cluster.board import Board
 from sftqa_core.jobs.cluster.node import Build, Node, told
+from sftqa_core.planning.cluster_address import knock
 from sftqa_core.processes import requests, say
 
 GUARDED = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_gcs_rpc_server_reconnect_timeout_s": "30"}  # before the import
@@ -199,9 +199,8 @@ def connect(start: dict[str, Any]) -> Any:
     os.environ.update(GUARDED)
     import ray
 
-    host, _, port = start["address"].rpartition(":")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _KNOCK_S).close()  # Ray itself would try for two minutes
+        knock(start["address"], _KNOCK_S)  # Ray itself would try for two minutes
         quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
         ray.init(address=start["address"], namespace=start["namespace"], **quiet)
     except Exception as error:

@@ -5,7 +5,6 @@ person wants the work to stop, `stop`, which workers look for.
 """
 
 import contextlib
-import importlib.util
 import os
 import queue
 import secrets
@@ -16,10 +15,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sftqa_core.artifacts import write_bytes
-from sftqa_core.errors import MissingPackage, SettingsError, SftqaError, Stopped
+from sftqa_core.errors import SftqaError, Stopped
 from sftqa_core.jobs.cluster.node import MARK, STOP, raised
 from sftqa_core.models import devices
-from sftqa_core.planning.cluster_address import checked_address, warning
+from sftqa_core.planning.cluster_address import require_ways, warning
 from sftqa_core.processes import Talk, our_environment, talking
 from sftqa_core.progress import Phase, Reporter, uncounted
 from sftqa_core.records.pieces import Piece, packed
@@ -29,8 +28,8 @@ from sftqa_core.workspace import Workspace
 P = TypeVar("P", bound=Piece)
 _END_S = 10.0  # for the driver to leave in peace
 _SILENT_S = 120.0  # a driver that said nothing for so long hangs
-_TOKEN = Path("~/.ray/auth_token")
 _POLL_S = 0.25
+FIRST = "waiting for the cluster's first results"
 
 
 @contextlib.contextmanager
@@ -40,14 +39,7 @@ def on_cluster(address: str, device: str, gpus: int, reporter: Reporter) -> Iter
     It comes back when the first worker is there. Raises `SettingsError` for an address or a cluster that can't be used,
     `MissingPackage`, `Stopped`.
     """
-    checked_address(address)
-    if importlib.util.find_spec("ray") is None:
-        raise MissingPackage("Work on a cluster needs the package ray. Install: pip install 'sftqa-explorer[cluster]'")
-    if not (os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH") or _TOKEN.expanduser().exists()):
-        raise SettingsError(
-            f"No token for the cluster at {address}: set RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH, a file with it) to the same secret on all "
-            "nodes and here. Without one, everybody on the network could run programs on it."
-        )
+    require_ways(address)
     reporter.log(f"{warning(address)} Work is admitted by token, telemetry is off, no dashboard is started.")
     uncounted(reporter, "waiting for the cluster")
     workspace, name = Workspace.current(), f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(4)}"
@@ -87,6 +79,8 @@ class RayMapper:
         if not pieces:
             return
         self._talk.ask({"pieces": [packed(piece) for piece in pieces]})
+        if not phase.done:  # nothing can be counted before the first one is done, which may take minutes
+            uncounted(self._reporter, FIRST)
         failed: SftqaError | None = None
         stopped: Stopped | None = None
         while True:

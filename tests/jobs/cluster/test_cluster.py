@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -19,9 +20,11 @@ import pytest
 
 from sftqa_core import workflows
 from sftqa_core.errors import SettingsError, SftqaError, Stopped
+from sftqa_core.jobs.cluster.ray_driver import GRACE_S
 from sftqa_core.jobs.cluster.ray_executor import RayExecutor
 from sftqa_core.jobs.cluster.ray_mapper import on_cluster
 from sftqa_core.jobs.lease import leases
+from sftqa_core.jobs.worker import Timing
 from sftqa_core.processes import Talk, our_environment, talking
 from sftqa_core.progress import Progress, Recorder
 from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, StudySettings
@@ -94,7 +97,11 @@ class Watching(Recorder):
     @property
     def pids(self) -> list[int]:
         """The processes of workers that have greeted, in order."""
-        return [int(found[1]) for line in self.lines if (found := re.search(r"^Worker \d+: .*, process (\d+),", line))]
+        return _pids(self.lines)
+
+
+def _pids(log: list[str]) -> list[int]:
+    return [int(found[1]) for line in log if (found := re.search(r"^Worker \d+: .*, process (\d+),", line))]
 
 
 def study_of(source: str, **changes) -> StudySettings:
@@ -195,6 +202,52 @@ def test_a_job_goes_to_the_cluster(cluster, world, workspace, monkeypatch):  # n
     assert any(line.startswith(f"The pieces are done by the Ray cluster at {cluster.address}. Ray listens on all") for line in log)
     updates, _ = executor.progress_since(job.id)
     assert [(update.done, update.total) for update in updates if update.phase == "probe"][-1] == (32, 32)
+
+
+@in_full
+def test_a_cancelled_job_leaves_nothing_that_computes_and_goes_on_later(cluster, world, alone, workspace, monkeypatch):  # noqa: F811
+    """Cancelled while cells run, it is over before anybody is killed; with a worker that does not listen, once that one is. Either way
+    finished cells stay, and no process and no folder of the work does. At the end it has each cell once, with the undisturbed numbers."""
+    monkeypatch.setenv("SFTQA_CLUSTER", cluster.address)
+    monkeypatch.setenv("SFTQA_JOB_MODULE", "sftqa_core.workflows")
+    timing = Timing(poll_s=0.03, idle_s=20.0)
+    executor = RayExecutor(workspace, timing)
+
+    def cells() -> dict[str, int]:
+        return {path.parent.name: path.stat().st_mtime_ns for path in (workspace.root / "cells").glob("*/manifest.json")}
+
+    def cancelled(job_id: str, after: int, deaf: bool) -> tuple[float, dict[str, int]]:
+        until(lambda: len(cells()) >= after or executor.status(job_id).finished, 600)
+        pids = _pids(executor.log(job_id))[-2:]
+        if deaf:
+            os.kill(pids[0], signal.SIGSTOP)
+        began = time.monotonic()
+        assert executor.cancel(job_id).state == "stopping"
+        until(lambda: executor.status(job_id).finished)
+        took_s, kept = time.monotonic() - began, cells()
+        until(lambda: not any(psutil.pid_exists(pid) for pid in pids))
+        until(lambda: not list((workspace.root / "cluster").iterdir()))
+        assert executor.status(job_id).state == "cancelled"
+        assert executor.status(job_id).error.startswith("Stopped on request. Finished runs are kept")
+        assert after <= len(kept) < CELLS
+        assert cells() == kept
+        return took_s, kept
+
+    try:
+        job = executor.submit("study", study_of(world).to_dict())
+        took_s, first = cancelled(job.id, 2, deaf=False)
+        assert took_s < GRACE_S
+        executor.resume(job.id)
+        took_s, second = cancelled(job.id, len(first) + 2, deaf=True)
+        assert GRACE_S < took_s < timing.ask_s
+        executor.resume(job.id)
+        until(lambda: executor.status(job.id).finished, 600)
+    finally:
+        end_processes(workspace)
+    assert (executor.status(job.id).state, executor.status(job.id).error) == ("done", None)
+    assert {name: cells()[name] for name in second} == second == second | first
+    assert len(cells()) == CELLS
+    assert answers(world) == alone
 
 
 @in_full

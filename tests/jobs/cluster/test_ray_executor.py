@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import queue
 from importlib.util import find_spec
+from types import SimpleNamespace
 
 import pytest
 
@@ -12,13 +14,14 @@ from sftqa_core.cli.main import main
 from sftqa_core.errors import MissingPackage, SettingsError
 from sftqa_core.jobs import current_executor
 from sftqa_core.jobs.cluster.ray_executor import RayExecutor
-from sftqa_core.jobs.cluster.ray_mapper import on_cluster
+from sftqa_core.jobs.cluster.ray_mapper import FIRST, RayMapper, on_cluster
 from sftqa_core.jobs.job_folder import rebuild
 from sftqa_core.jobs.local import LocalExecutor
 from sftqa_core.planning.cluster_address import checked_address
 from sftqa_core.processes import ProcessId
-from sftqa_core.progress import Silent
+from sftqa_core.progress import Phase, Recorder, Silent
 from sftqa_core.records import ProbeSettings, Resources, TrainSettings
+from sftqa_core.records.pieces import ProbePiece
 
 ADDRESS = "192.0.2.7:6379"
 FREE = {"cpu": 1, "gpu": 0, "network": 3, "cluster": 1}
@@ -92,20 +95,42 @@ def test_only_a_machine_and_a_port_are_an_address(address, executor, monkeypatch
 
 
 def test_it_is_said_before_anything_starts(monkeypatch):
-    """The preflight of what would go there names the address and what Ray does; a run's preflight says nothing of it."""
+    """The preflight of what would go there names the address and what Ray does; a run's preflight says nothing of it. What stands in the
+    way of connecting, as far as it is known here, is said as well."""
     monkeypatch.setenv("SFTQA_CLUSTER", ADDRESS)
+    monkeypatch.setenv("HOME", "/nowhere")
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+    monkeypatch.setattr("sftqa_core.planning.cluster_address.installed", lambda: True)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "f" * 64)
     probe = workflows.preflight(ProbeSettings("atlas-llama", limit=4))
     (device,) = [check for check in probe.checks if check.name == "device"]
     assert device.state == "note"
     assert device.said.startswith(f"The pieces are done by the Ray cluster at {ADDRESS}. Ray listens on all network interfaces")
     assert probe.ok
     assert "Ray" not in str(workflows.preflight(TrainSettings("atlas-llama", n=4)))
+    monkeypatch.delenv("RAY_AUTH_TOKEN")
+    (problem,) = workflows.preflight(ProbeSettings("atlas-llama", limit=4)).of("problem")
+    assert (problem.name, problem.said[:44]) == ("cluster", f"No token for the cluster at {ADDRESS}: ")
+    monkeypatch.setattr("sftqa_core.planning.cluster_address.installed", lambda: False)
+    (problem,) = workflows.preflight(ProbeSettings("atlas-llama", limit=4)).of("problem")
+    assert (problem.said, problem.fix) == ("Work on a cluster needs the package ray.", "Install: pip install 'sftqa-explorer[cluster]'")
     monkeypatch.setenv("SFTQA_CLUSTER", "auto")
     (problem,) = workflows.preflight(ProbeSettings("atlas-llama", limit=4)).of("problem")
     assert (problem.name, problem.said) == (
         "cluster",
         "The address of a cluster is that of its head, machine:port (192.0.2.7:6379), got 'auto'.",
     )
+
+
+def test_that_the_cluster_is_at_work_is_told_before_anything_is_counted(tmp_path):
+    """Workers are there, and the first piece may take minutes: a page that says it waits for the cluster would be wrong."""
+    recorder, heard = Recorder(), queue.Queue()
+    talk = SimpleNamespace(heard=heard, ask=lambda request: None, process=SimpleNamespace(poll=lambda: None))
+    mapper = RayMapper(ADDRESS, talk, tmp_path, tmp_path / "log", recorder)
+    for message in ({"done": 0}, {"done": 1}, {"over": True}):
+        heard.put(message)
+    mapper.finish([ProbePiece(ProbeSettings("tiny"), ("a", "b"))] * 2, lambda piece: None, Phase(recorder, "probe", 4, "facts"))
+    assert [(update.phase, update.done) for update in recorder.updates] == [(FIRST, 0), ("probe", 2), ("probe", 4)]
 
 
 def test_commands_take_the_address(monkeypatch, capsys):
@@ -123,6 +148,6 @@ def test_commands_take_the_address(monkeypatch, capsys):
 
 def test_without_ray_it_is_said_what_to_install(monkeypatch):
     """As soon as a cluster is named, and no sooner."""
-    monkeypatch.setattr("sftqa_core.jobs.cluster.ray_mapper.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("sftqa_core.planning.cluster_address.installed", lambda: False)
     with pytest.raises(MissingPackage, match=r"pip install 'sftqa-explorer\[cluster\]'"), on_cluster(ADDRESS, "auto", 1, Silent()):
         pass
