@@ -7,7 +7,7 @@ from pages._ui.real_models import amounts_panel, known_panel, real_reads, taught
 from sftqa_core.records import PAPER
 
 st.title("Real models")
-st.caption("What do real models know, and what do 60 examples do to them? Real facts, real models; nothing of it was planted.")
+st.caption("What do real models know, and what do 60 examples do to them? Real facts, real models; what was planted says so.")
 
 with panels.errors_shown():
     glossary.here(PAPER, 21 * PAPER.sampling.samples)

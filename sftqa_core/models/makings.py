@@ -5,6 +5,7 @@ from dataclasses import replace
 from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.models.catalogue import find_model, model_fingerprint
 from sftqa_core.models.lists import MADE
+from sftqa_core.models.serving.server_limits import refuse_on_server
 from sftqa_core.records import ModelCard, PretrainSettings
 from sftqa_core.workspace import Workspace
 
@@ -29,8 +30,10 @@ def same_making(card: ModelCard, settings: PretrainSettings, source_fingerprint:
 
 
 def refuse_other_making(settings: PretrainSettings, source_fingerprint: str, workspace: Workspace | None = None) -> None:
-    """Raises `SettingsError` when `settings.name` is a model, made here or built in, of other settings or facts:
-    pre-training would replace or hide it. A damaged one may be made again."""
+    """Raises `SettingsError` when `settings.name` is a model, made here or built in, of other settings or facts: pre-training would replace
+    or hide it. A damaged one may be made again. Raises it, too, for a model to go on from that is on a server."""
+    if settings.base is not None:
+        refuse_on_server(find_model(settings.base, workspace), settings)
     try:
         card = find_model(settings.name, workspace)
     except SftqaError:

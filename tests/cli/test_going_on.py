@@ -20,6 +20,7 @@ from sftqa_core.errors import NotEnoughFacts, SettingsError, Stopped
 from sftqa_core.memory import profiles
 from sftqa_core.memory.stated_facts import stated_source
 from sftqa_core.models import catalogue, makings
+from sftqa_core.models.serving.server_limits import refuse_on_server
 from sftqa_core.records import LevelScheme, PretrainSettings, ProbeSettings, SamplerSettings
 from sftqa_core.records.job import command_of
 from tests.models.toy import StopsAfter, weights
@@ -135,3 +136,6 @@ def test_what_it_takes_is_told_before(facts, workspace):
     assert cost.fit is not None
     report = workflows.preflight(replace(made, base="nobody/nothing-here"))
     assert [check.name for check in report.checks if check.state == "problem"] == ["model"]
+    served = catalogue.ModelCard("http://localhost:8000/v1#m", catalogue.SERVER, None, True)
+    with pytest.raises(SettingsError, match="does not give its weights, so no model can go on from it"):
+        refuse_on_server(served, made)

@@ -2,14 +2,19 @@
 
 from sftqa_core.errors import SettingsError
 from sftqa_core.models.serving.addresses import KIND
-from sftqa_core.records import ModelCard, ProbeSettings, TrainSettings
+from sftqa_core.records import ModelCard, PretrainSettings, ProbeSettings, TrainSettings
 
 
-def refuse_on_server(card: ModelCard, settings: ProbeSettings | TrainSettings) -> None:
+def refuse_on_server(card: ModelCard, settings: ProbeSettings | TrainSettings | PretrainSettings) -> None:
     """Raise `SettingsError` for settings that a server can't fulfil; nothing for a model of this machine."""
     if card.kind != KIND:
         return
-    scheme, name = settings.scheme, card.name
+    name = card.name
+    if isinstance(settings, PretrainSettings):
+        raise SettingsError(
+            f"{name} is on a server, which does not give its weights, so no model can go on from it. Choose one of this machine."
+        )
+    scheme = settings.scheme
     if isinstance(settings, TrainSettings) and settings.n != 0:
         raise SettingsError(
             f"{name} is on a server, which does not give its weights, so it can't be tuned here. It can be tested: choose 0 examples "
