@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PLANTED = (
-    "Nothing here was planted. Models and facts are other people's, and nobody knows how often a text stated a fact. What the built-in "
-    "world shows was put in there, and is kept apart: no number of this page comes from it."
+    "Nothing here was planted, unless it says so. Models and facts are other people's, and nobody knows how often a text stated a fact. "
+    "What the built-in world shows was put in there, and is kept apart: no number of this page comes from it."
 )
 NOT_ASKED = "Levels and answers of the same facts are not stored yet. Answers come with the first study or run of this model."
 NOT_MEASURED = "Nothing is measured yet: make real MODELS=FOLDER does it, with the folder of the model's file."
@@ -225,7 +225,8 @@ def taught(one: Any) -> str:
 def rank(one: Any) -> Iterator[str]:
     """Whether what was told more often is known better, by kind of fact and of wordings; a kind with too few facts has no row."""
     words = {"all": "", "seen": ", on the text's own wordings", "unseen": ", on wordings that the text did not use"}
-    rows = one.rank[(one.rank["relation"] == "all") & one.rank["spearman"].notna()].to_dict("records")
+    known = one.rank[(one.rank["relation"] == "all") & one.rank["spearman"].notna() & (one.rank["facts"] >= LEAST)]
+    rows = known.astype(object).where(known.notna(), None).to_dict("records")
     for row in rows:
         kind = f"{str(row['facts_are']).capitalize()} facts{words[row['templates']]}"
         guessed = f"; those never stated have {row['mean_unseen']:.2f} on average" if row["mean_unseen"] is not None else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -12,12 +13,13 @@ import pandas as pd
 from sftqa_core.evaluation import real_tables
 from sftqa_core.memory.agreement import agreement
 from sftqa_core.models.measured import Measured, write_measured
-from sftqa_core.records import LevelScheme, StudySettings, TrainSettings
+from sftqa_core.records import LevelScheme, PretrainSettings, StudySettings, TrainSettings
 from sftqa_core.studies import amount, real_amounts
 from sftqa_core.studies.cells import Cell
+from sftqa_core.studies.models import planted_rows
 from sftqa_core.studies.statistics import Outcomes
 from sftqa_core.workflows.lookups import Trust
-from sftqa_core.workflows.real_reports import SOURCE, RealModels, RealStudy
+from sftqa_core.workflows.real_reports import SOURCE, RealModels, RealStudy, Taught
 from sftqa_core.workflows.study_reports import published
 
 ONE, OTHER = "one-real", "other-real"
@@ -73,7 +75,19 @@ def _found(known: pd.DataFrame, finished: bool) -> RealModels:
     if not finished:
         tables |= {name: tables[name].head(0) for name in ("curve", "in_context", "tuned", "beside_shown")}
     trust = Trust(len(known), {"likelihood": again}, None, None, None, False)
-    return RealModels(CARDS, tables, {ONE: trust}, {ONE: study})
+    return RealModels(CARDS, tables, {ONE: trust}, {ONE: study}, (_taught(),) if finished else ())
+
+
+def _taught() -> Taught:
+    """A model that was told of 120 facts, a sixth of them never; what was told more often is known better, contested facts worse."""
+    told = [(0, 1, 4, 16, 32, 64)[at % 6] for at in range(120)]
+    contested = [count > 1 and at % 4 == 0 for at, count in enumerate(told)]
+    score = [min(1.0, count / (100 if torn else 50) + at % 5 / 100) for at, (count, torn) in enumerate(zip(told, contested, strict=True))]
+    facts = pd.DataFrame({"exposures": told, "contested": contested, "score": score, "seen_score": score, "unseen_score": score})
+    facts = facts.assign(fact_id=[f"f{at}" for at in range(120)], relation="P19", subject="Ann", level=0)
+    settings = PretrainSettings.going_on("one-real-taught", ONE)
+    made = {"base": {"name": ONE}, "settings": settings.to_dict(), "source": {"name": SOURCE}}
+    return Taught(replace(CARDS[0], name="one-real-taught", made=made), "full probe", facts, planted_rows("one-real-taught", facts))
 
 
 def _outcomes(known: pd.DataFrame) -> Outcomes:

@@ -22,14 +22,17 @@ def test_it_tells_the_whole_story_of_a_model_that_is_measured(explorer, tmp_path
     text = words(app).replace("\\", "")
     assert [head.value for head in app.subheader] == [
         "Do the ways of measuring agree?", "Is L0 unknown?", "How much is the commonest object?", "What do 60 examples do?",
-        "What these models and facts are",
+        "What if it is told?", "What these models and facts are",
     ]  # fmt: skip
-    assert len(charts(app)) == 4  # levels and amounts, in both domains
+    assert len(charts(app)) == 5  # levels and amounts, in both domains; what one was told
     assert "one-real: 162 in-domain and 108 out-of-domain facts" in text.replace("**", "")
     assert "By likelihood, L0 is not unknown." in text
     assert "In-domain, 60 examples answer" in text
     assert "tuning beats the examples in the prompt" in text
-    assert "Nothing here was planted" in text
+    assert "Nothing here was planted, unless it says so" in text
+    assert "one-real went on reading: statements of 120 facts that it had at L0. 20 of them were never stated" in text
+    assert "rank correlation of statements and R 0.97 (n = 100); those never stated have 0.02 on average." in text
+    assert "Contested facts" not in text  # 20 of them
     cards = frame(app, "SHA-256")
     assert cards["licence"].tolist() == ["MIT", "MIT"]
     assert frame(app, "verdict")["verdict"].tolist() == ["better", "better"]
@@ -57,7 +60,7 @@ def test_links_lead_to_the_views_behind_the_numbers(explorer, tmp_path):
 def test_levels_by_likelihood_and_by_relation(explorer, tmp_path):
     """From the address: one chart of one model's relations, and how many of them have too few facts."""
     app = opened(explorer, tmp_path, {"by": "relation", "measured": "likelihood", "published": "1"})
-    assert len(charts(app)) == 3
+    assert len(charts(app)) == 4
     assert app.selectbox(key="pick-model").value == ONE
     assert "relations have fewer than 30 facts" not in words(app)  # 54 of each
     app.segmented_control(key="pick-by").set_value("domain").run()
