@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from sftqa_core import workflows
-from sftqa_core.artifacts import sha256, write_folder
+from sftqa_core.artifacts import MANIFEST, sha256, write_folder
 from sftqa_core.cli.packing import pack_studies, wanted_of
 from sftqa_core.cli.text import Console
 from sftqa_core.errors import SettingsError, SftqaError
@@ -235,7 +235,9 @@ def pack(models: tuple[RealModel, ...], plan: Plan, target: Path) -> None:
     """Put what is finished of these models into `target`."""
 
     def fill(work: Path) -> None:
-        shutil.copytree(target, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("manifest.json"))
+        shutil.copytree(
+            target, work, dirs_exist_ok=True, ignore=lambda place, names: {MANIFEST} & set(names) if Path(place) == target else ()
+        )
         done: list[StudySettings] = []
         for at, model in enumerate(models):
             _pack_probes(model.name, plan, work)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from sftqa_core import workflows
-from sftqa_core.artifacts import write_folder
+from sftqa_core.artifacts import read_manifest, write_folder
 from sftqa_core.cli import main as command
 from sftqa_core.cli import real_evidence
 from sftqa_core.cli.real_evidence import SOURCE, Plan, RealModel
@@ -45,7 +45,7 @@ def model_of(file: Path) -> RealModel:
 def test_what_was_measured_is_shown_without_the_weights(file, workspace, tmp_path, monkeypatch):
     """Levels by every way, and whole studies; a run that was stopped ships what is finished, and goes on where it stopped."""
     ships, console, models = tmp_path / "ships", Console(), (model_of(file),)
-    write_folder(ships, lambda work: (work / "kept").write_text("as it was"), {"kind": "shipped"})
+    write_folder(ships, lambda work: write_folder(work / "kept", lambda own: (own / "a").write_text("as it was"), {"kind": "own"}), {})
     monkeypatch.setenv("SFTQA_SHIPPED", str(tmp_path / "nothing"))
     real_evidence.prepare(models, file.parent, ships, console)
     assert not real_evidence.run(models, SMALL, console, minutes=0.0)
@@ -54,7 +54,9 @@ def test_what_was_measured_is_shown_without_the_weights(file, workspace, tmp_pat
     assert real_evidence.run(models, SMALL, console)
     real_evidence.pack(models, SMALL, ships)
     unknown = stated_source(real_evidence.taught("tiny-real", SMALL)).facts["fact_id"]
-    assert (ships / "kept").read_text() == "as it was"
+    assert (ships / "kept" / "a").read_text() == "as it was"
+    assert read_manifest(ships / "kept")["kind"] == "own"
+    assert read_manifest(ships)["kind"] == "shipped"
     titles = [json.loads(line)["step"] for line in (workspace.root / real_evidence.TIMES).read_text().splitlines()]
     assert titles == [step.title for step in real_evidence.steps(models, SMALL, console)]
 
