@@ -29,6 +29,7 @@ import pytest
 
 # Where keys are made, and what they are made of. Those that load torch are imported in `checkpoints` and `pretrainings`.
 from sftqa_core import artifacts
+from sftqa_core.cli import real_evidence
 from sftqa_core.engine.wanted_facts import wanted_facts
 from sftqa_core.evaluation.predictions import is_kept, kept_predictions
 from sftqa_core.jsonrecord import fingerprint
@@ -39,6 +40,7 @@ from sftqa_core.knowledge.sources import LARGE, keep, open_source
 from sftqa_core.knowledge.tables.files import load_own
 from sftqa_core.memory.probe_stores import CompletionStore, EstimateStore
 from sftqa_core.memory.speeds import remember
+from sftqa_core.models import measured
 from sftqa_core.models.catalogue import ModelFingerprint, find_model, model_fingerprint
 from sftqa_core.models.chat_templates import ChatTemplate
 from sftqa_core.models.lists import BUILT_IN, UNMADE
@@ -197,6 +199,11 @@ def test_every_shipped_store_is_found():
             folder = part.prober.under(scheme).store.folder
             assert (folder / "settings.json").exists()
             found[folder.parent.name].add(folder.name)
+    for model in measured.measured_models():  # more of these ships as more of the plan is done
+        part = ModelStudy(StudySettings("amount", (model,), source=real_evidence.SOURCE, device="cpu"), model)
+        for settings in real_evidence.probes(model, real_evidence.Plan()).values():
+            folder = part.prober.under(settings.scheme).store.folder
+            found[folder.parent.name] |= {folder.name} if (folder / "settings.json").exists() else set()
     found["hits"] = found["completions"]
     for kind, names in found.items():
         assert names == {path.name for path in (shipped_folder() / kind).iterdir()}

@@ -14,7 +14,7 @@ from sftqa_core.workspace import shipped_folder
 MODEL = "atlas-llama"
 MODELS = tuple(workflows.built_in_models())
 SAMPLE = 24  # facts that are probed again: one of each relation
-MOST_BYTES = 40_000_000
+MOST_BYTES = 40_000_000 + 5_000_000  # built-in models and their results, and what real models know
 MOST_WEIGHTS = 25_000_000
 ANOTHER_MACHINE = 0.01  # of the test facts may be answered otherwise where numbers are added in another order
 

@@ -13,9 +13,9 @@ from tests.amount import few
 STORES = sorted(path.parent.name for path in shipped_folder().glob("completions/*/part-000.parquet") if pq.read_metadata(path).num_rows)
 
 
-def test_eight_stores_ship_with_texts():
-    """Two schemes of four models."""
-    assert len(STORES) == 8
+def test_nine_stores_ship_with_texts():
+    """Two schemes of four models, and the full probe of a real one."""
+    assert len(STORES) == 9
 
 
 @pytest.mark.parametrize("store", few(STORES, *STORES[:2]))

@@ -30,7 +30,8 @@ from sftqa_core.cli.text import Console
 from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.knowledge import entity_sample
 from sftqa_core.knowledge.entity_sample import NAME as SOURCE
-from sftqa_core.memory import probe_stores
+from sftqa_core.memory import probe_stores, prober, profiles
+from sftqa_core.memory.stored_levels import AskedFacts, known_hits
 from sftqa_core.models import catalogue, measured
 from sftqa_core.records import (
     SLICK,
@@ -183,7 +184,7 @@ def taught(model: str, plan: Plan) -> PretrainSettings:
     corpus = replace(settings.corpus, unstated_share=0.2, contested_share=0.25)
     return replace(
         settings, source=SOURCE, base_levels=("L0",), corpus=corpus, min_exposures=plan.told[0], max_exposures=plan.told[1],
-        learning_rate=5e-4, batch_size=4, device="cpu",
+        learning_rate=5e-4, batch_size=4, device="cpu", precision="float32",
     )  # fmt: skip
 
 
@@ -240,7 +241,8 @@ def pack(models: tuple[RealModel, ...], plan: Plan, target: Path) -> None:
         )
         done: list[StudySettings] = []
         for at, model in enumerate(models):
-            _pack_probes(model.name, plan, work)
+            if not _pack_probes(model.name, plan, work):
+                (work / measured.FOLDER / f"{model.name}.json").unlink(missing_ok=True)  # a card alone says nothing
             with contextlib.suppress(SftqaError):  # no rate is chosen yet
                 done += filter(_is_done, studies(model, plan, first=at == 0))
         if _pack_taught(models[0], plan, work):
@@ -278,19 +280,26 @@ def _pack_taught(model: RealModel, plan: Plan, target: Path) -> bool:
     return True
 
 
-def _pack_probes(model: str, plan: Plan, target: Path) -> None:
-    """Hits and estimates of all facts that were probed; texts of completions of those that were probed again, as a sample."""
-    workspace = Workspace.current()
+def _pack_probes(model: str, plan: Plan, target: Path) -> bool:
+    """Hits and estimates of all facts that were probed; texts of completions of those that were probed again, as a sample. Whether there
+    are any."""
+    workspace, packed = Workspace.current(), False
     weights = catalogue.model_fingerprint(catalogue.find_model(model), "", "").weights
     for settings in probes(model, plan).values():
         wanted, scheme = wanted_of(settings), settings.scheme
         if scheme.method != "sampling":
             for estimates in probe_stores.find_estimates(weights, None, scheme, workspace):
                 estimates.compact(target, wanted)
+                packed = True
             continue
         shown = wanted_of(replace(settings, limit=plan.again)) if scheme == plan.full else ()
+        source = profiles.open_for(model, SOURCE)
         for store in probe_stores.find_stores(weights, None, scheme.sampling, workspace, scheme.asking):
+            # what was just probed may not have been judged yet, and only hits ship of facts whose texts don't
+            known_hits(store, AskedFacts(source, prober.chosen_facts(source, settings), settings), keep=True)
             store.compact(target, wanted, texts_of=shown)
+            packed = True
+    return packed
 
 
 def main() -> None:

@@ -358,7 +358,7 @@ def _as_read_by(card: ModelCard, opened: FactSource) -> FactSource:
     note = f"{origin.name} was pre-trained on {told:,} facts of {opened.name}; the other {left_out:,} are left out."
     if goes_on:
         note = (
-            f"{origin.name} went on from {origin.details['base']['name']} and was told of {told:,} of these facts, some of them never; how "
-            f"often the model before it had read of any is not known."
+            f"{origin.name} went on from {origin.details['base']['name']}. How often it was told of {told:,} of these facts is known; what "
+            "a model that was not made here had read before is not."
         )
     return replace(opened, facts=table.drop(columns="carrier"), notes=(*opened.notes, note) if left_out else opened.notes)

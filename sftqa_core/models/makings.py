@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from sftqa_core.errors import SettingsError, SftqaError
+from sftqa_core.models import measured
 from sftqa_core.models.catalogue import find_model, model_fingerprint
 from sftqa_core.models.lists import MADE
 from sftqa_core.models.serving.server_limits import refuse_on_server
@@ -38,6 +39,7 @@ def refuse_other_making(settings: PretrainSettings, source_fingerprint: str, wor
         card = find_model(settings.name, workspace)
     except SftqaError:
         return
-    if card.kind in MADE and not same_making(card, settings, source_fingerprint):
-        where = "is a built-in model" if card.kind == "built-in" else f"already exists in {card.path}"
+    if card.kind in (*MADE, measured.KIND) and not same_making(card, settings, source_fingerprint):
+        where = f"already exists in {card.path}" if card.kind == "pretrained" else "is a model whose results come with the program,"
+        where = "is a built-in model" if card.kind == "built-in" else where
         raise SettingsError(f"{settings.name} {where} and was made with other settings or facts. Choose another name.")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 import torch
 import transformers
 
@@ -234,6 +235,12 @@ class Start(Protocol):
     def identity(self) -> dict[str, Any]:
         """For the manifest: what it is that the model goes on from."""
 
+    def read(self, facts: pd.DataFrame) -> pd.DataFrame:
+        """Of each fact what the model has read after these (`Corpus.facts`)."""
+
+    def wordings(self, seen: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        """The same of the templates that it has seen (`Corpus.seen_templates`)."""
+
 
 class FromNothing:
     """A tiny model of random weights, and a tokenizer trained on its corpus."""
@@ -250,6 +257,12 @@ class FromNothing:
     @property
     def identity(self) -> dict[str, Any]:
         return {}
+
+    def read(self, facts: pd.DataFrame) -> pd.DataFrame:
+        return facts
+
+    def wordings(self, seen: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        return seen
 
     def encode(self, documents: list[str]) -> list[np.ndarray]:
         return [np.array(encoding.ids, dtype=np.int32) for encoding in self.tokenizer.encode_batch(documents)]
@@ -270,6 +283,21 @@ class FromModel:
     @property
     def identity(self) -> dict[str, Any]:
         return {"base": {"name": self.loaded.card.name, **self.loaded.fingerprint.to_dict()}}
+
+    def read(self, facts: pd.DataFrame) -> pd.DataFrame:
+        """A model that was made here has read of facts before: mentions add up, and what was a carrier or contested stays so."""
+        before = catalogue.exposures(self.loaded.card)
+        if before is None:
+            return facts
+        kinds = {"exposures": "sum", "carrier": "any", "contested": "any", "rival_share": "max"}
+        both = pd.concat([before, facts], ignore_index=True)
+        for name in {"carrier", "contested"} & set(both):  # of what only one of the two texts says it
+            both[name] = both[name].eq(True)
+        return both.groupby("fact_id", sort=False).agg({name: kinds[name] for name in both if name in kinds}).reset_index()
+
+    def wordings(self, seen: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+        before = catalogue.seen_templates(self.loaded.card)
+        return {name: tuple(sorted({*before.get(name, ()), *seen.get(name, ())})) for name in {**before, **seen}}
 
     def encode(self, documents: list[str]) -> list[np.ndarray]:
         return [np.array([*ids, self.end], dtype=np.int32) for ids in loading.encode_prompts(self.loaded, documents)]
@@ -306,7 +334,7 @@ def pretrain(settings: PretrainSettings, source: FactSource, target: Path, repor
         "settings": settings.to_dict(),
         "source": {"name": source.name, "fingerprint": source.fingerprint},
         **start.identity,
-        "corpus": {"fingerprint": written, "documents": corpus.counts, "seen_templates": corpus.seen_templates},
+        "corpus": {"fingerprint": written, "documents": corpus.counts, "seen_templates": start.wordings(corpus.seen_templates)},
         "architecture": model.config.model_type,
         "parameters": model.num_parameters(),
         "training": {
@@ -324,7 +352,7 @@ def pretrain(settings: PretrainSettings, source: FactSource, target: Path, repor
     def fill(folder: Path) -> None:
         with loading.no_progress_bar():
             start.save(folder)
-        corpus.facts.to_parquet(folder / catalogue.EXPOSURES, index=False)
+        start.read(corpus.facts).to_parquet(folder / catalogue.EXPOSURES, index=False)
 
     write_folder(target, fill, manifest)
     checkpoint.forget()

@@ -52,7 +52,10 @@ def require_ways(address: str) -> None:
 def knock(address: str, patience_s: float) -> None:
     """Come back when something listens at this address. Raises OSError."""
     host, _, port = address.rpartition(":")
-    socket.create_connection((host.strip("[]"), int(port)), patience_s).close()
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), patience_s).close()
+    except (ValueError, OverflowError) as error:  # a name or port that there can't be
+        raise OSError(f"{address} is no address: {error}") from error
 
 
 def goes_to(kind: str, models: Sequence[str]) -> str:

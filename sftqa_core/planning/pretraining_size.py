@@ -14,6 +14,7 @@ from sftqa_core.evaluation.intervals import LEAST
 from sftqa_core.jsonrecord import declared, fingerprint
 from sftqa_core.knowledge import corpus
 from sftqa_core.knowledge.facts import UNUSED, FactSource
+from sftqa_core.knowledge.sources import open_source
 from sftqa_core.models import devices, footprint
 from sftqa_core.models.catalogue import find_model
 from sftqa_core.models.footprint import Shape, TuningStep
@@ -71,8 +72,11 @@ def _counted(settings: PretrainSettings, source: FactSource) -> PretrainingSize:
     own, statements = settings.corpus, int(facts["exposures"].sum())
     documents = statements + own.qa_documents + own.filler_documents
     tokens = round(documents * (length / BYTES_A_TOKEN + 1)) * settings.epochs
-    split = facts["split"].where(~facts["carrier"], UNUSED)
-    train = int(((split == "train") & (facts["domain"] == "in")).sum())
+    split, domain = facts["split"].where(~facts["carrier"], UNUSED), facts["domain"]
+    if settings.base is not None:  # it may know facts that this text does not state: all of them can be tuned on and asked
+        whole = open_source(settings.source).facts
+        split, domain = whole["split"].where(~whole["fact_id"].isin(facts.loc[facts["carrier"], "fact_id"]), UNUSED), whole["domain"]
+    train = int(((split == "train") & (domain == "in")).sum())
     dev, test = (int((split == name).sum()) for name in ("dev", "test"))
     steps, weights = tokens // (settings.sequence_length * settings.batch_size), parameters(settings)
     number = 2 if settings.base is None else 4  # bytes (models/pretraining.py)
@@ -91,7 +95,7 @@ def _counted(settings: PretrainSettings, source: FactSource) -> PretrainingSize:
         parameters=weights,
         written_bytes=number * weights + _FILES_BYTES,
         problems=() if steps else ("The corpus would not fill one batch. Use more facts, more mentions, or a smaller batch size.",),
-        notes=tuple(_notes(train, test, steps)),
+        notes=tuple(_notes(train, test, FEW_STEPS if settings.base else steps)),
     )
 
 

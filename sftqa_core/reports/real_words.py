@@ -5,13 +5,14 @@ With fewer than 30 facts nothing is said but that they are too few to tell.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.evaluation.comparing import BETTER, FEW, WORSE
 from sftqa_core.evaluation.intervals import LEAST
 from sftqa_core.evaluation.real_tables import ALL_FACTS, BOTH, FULL, KNOWN, LIKELIHOOD, PLAIN, RIGHT, SHOWN, SLICK_PROMPTS
-from sftqa_core.knowledge.entity_sample import NAME
+from sftqa_core.knowledge.entity_sample import NAME, load_sample
 from sftqa_core.records import DOMAIN_NAMES
 from sftqa_core.records.amounts import interval, percent, points
 from sftqa_core.studies.real_amounts import BEFORE
@@ -67,12 +68,21 @@ def thinly(levels: pd.DataFrame, model: str) -> Iterator[str]:
             yield f"{_BY[measured].capitalize()}: {words}"
 
 
+@functools.cache
+def _relations() -> int:
+    """Of the facts' source."""
+    return len(load_sample().relations)
+
+
 def uneven(levels: pd.DataFrame, model: str, measured: str) -> str:
     """Says that not the same number of facts of every relation is measured, as where a probe still runs; empty where it is the same."""
     rows = levels[(levels["model"] == model) & (levels["measured"] == measured) & (levels["by"] == "relation")]
     counts = rows.groupby("group")["of"].first()
-    if counts.empty or counts.min() == counts.max():
+    relations = _relations()
+    if counts.empty or (counts.min() == counts.max() and len(counts) >= relations):
         return ""
+    if len(counts) < relations:
+        return f"{len(counts)} of {relations} relations have facts, so the probe is not finished; the whole may have other shares."
     return f"{counts.min():,} to {counts.max():,} facts a relation, so the probe is not finished; the whole may have other shares."
 
 
@@ -123,8 +133,9 @@ def asked(table: pd.DataFrame, model: str) -> Iterator[str]:
         if most["right_answers"]:
             words += f"; {percent(most['common_answers'] / most['right_answers'], 0)} of the right answers are the commonest object"
         yield f"{words}."
-        if measured == LIKELIHOOD and most["right_answers"] > most["common_answers"]:
-            yield f"By likelihood, {lowest} is not unknown."
+        uncommon = round(most["right_answers"] - most["common_answers"])
+        if measured == LIKELIHOOD and uncommon:
+            yield f"By likelihood, {lowest} is not all unknown: {uncommon:,} of these are answered with another object than the commonest."
 
 
 def majority(table: pd.DataFrame, model: str) -> Iterator[str]:
@@ -214,9 +225,12 @@ def taught(one: Any) -> str:
     facts, made = one.facts, one.about.made
     told = facts.loc[facts["exposures"] > 0, "exposures"].astype(int)
     contested = int(facts["contested"].sum()) if "contested" in facts else 0
+    levels = " or ".join(made["settings"].get("base_levels") or ())
+    of = f" that it had at {levels}" if levels else ""
+    often = f"{told.min():,} to {told.max():,} times" if len(told) else "0 times"
     return (
-        f"{made['base']['name']} went on reading: statements of {len(facts):,} facts that it had at L0. "
-        f"{len(facts) - len(told):,} of them were never stated, the others {told.min():,} to {told.max():,} times, each statement in one "
+        f"{made['base']['name']} went on reading: statements of facts{of}. Of those that have a level here, {len(facts):,}, "
+        f"{len(facts) - len(told):,} were never stated, the others {often}, each statement in one "
         f"of {made['settings']['corpus']['seen_templates']} of its relation's 21 wordings; {contested:,} are contested: some of their "
         "statements name another object."
     )

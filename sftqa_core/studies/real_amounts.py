@@ -56,20 +56,21 @@ def in_context(outcomes: Outcomes, answers: Answers) -> pd.DataFrame:
     base = next(iter(outcomes.runs))
     runs = {
         replace(base, n=0, seed=seed, levels=None, more_shots=(SHOTS,)): Cell(
-            pd.DataFrame({"correct": scores[:, at] > 0, "rival": False}), 0, {}, {}
+            pd.DataFrame({"correct": scores[seed].to_numpy() > 0, "rival": False}), 0, {}, {}
         )
-        for at, seed in enumerate(map(int, answers[SHOWN].columns.tolist()))
+        for seed in map(int, scores.columns.tolist())
     }
     return amount.in_context(replace(outcomes, runs=runs))
 
 
-def shown_scores(outcomes: Outcomes, answers: Answers) -> np.ndarray | None:
-    """1 where a test fact was answered rightly with examples in the prompt, [facts, seeds]; None where not all were asked."""
+def shown_scores(outcomes: Outcomes, answers: Answers) -> pd.DataFrame | None:
+    """1 where a test fact was answered rightly with examples in the prompt, [facts, seeds], of the seeds (columns) with which all were
+    asked; None where there is none."""
     asked = answers.get(SHOWN)
     if asked is None or not outcomes.runs:
         return None
-    table = asked.reindex(outcomes.facts["fact_id"]).to_numpy(dtype=float)
-    return None if np.isnan(table).any() else table
+    table = asked.reindex(outcomes.facts["fact_id"]).dropna(axis=1)
+    return table if len(table.columns) else None
 
 
 def tuned_stages(curve: pd.DataFrame, shown: pd.DataFrame, outcomes: Outcomes, common: pd.Series) -> pd.DataFrame:
@@ -101,11 +102,11 @@ def beside_shown(outcomes: Outcomes, answers: Answers) -> list[BesideShown]:
     shown = shown_scores(outcomes, answers)
     if shown is None:
         return []
-    places, rows = {int(seed): at for at, seed in enumerate(answers[SHOWN].columns.tolist())}, []
+    columns, mean, rows = {int(seed): shown[seed].to_numpy(float) for seed in shown.columns.tolist()}, shown.mean(axis=1).to_numpy(), []
     for (n, levels), runs in statistics.by_setting(outcomes).items():
         if n == 0 or levels is not None:
             continue
-        beside = [shown[:, places[run.seed]] if run.seed in places else shown.mean(axis=1) for run in runs]
+        beside = [columns.get(run.seed, mean) for run in runs]
         apart = np.stack([outcomes.correct(run) - other for run, other in zip(runs, beside, strict=True)], axis=1)
         real = outcomes.runs[runs[0]].n
         rows += [BesideShown(outcomes.model, name, real, len(runs), crossed_difference([apart[inside]]))

@@ -270,7 +270,7 @@ def _studies_of(model: str) -> list[StudySettings]:
     for known in studies():
         settings = known.settings
         same = (settings.source, settings.prompt, settings.match) == (SOURCE, usual.prompt, usual.match)
-        if same and model in settings.models and settings.kind != RECIPE:
+        if same and model in settings.models and settings.kind != RECIPE and settings.quantization == usual.quantization:
             found.append(settings)
     return found
 
@@ -285,7 +285,8 @@ def _answers_of_runs(model: str) -> Answers:
     usual, columns = TrainSettings(model), {PLAIN: dict[int, pd.Series](), SHOWN: dict[int, pd.Series]()}
     for run in list_runs():
         settings = run.settings
-        if (run.model, run.source, settings.prompt, settings.match) != (model, SOURCE, usual.prompt, usual.match):
+        asked = (run.model, run.source, settings.prompt, settings.match, settings.quantization)
+        if asked != (model, SOURCE, usual.prompt, usual.match, usual.quantization):
             continue
         with contextlib.suppress(SftqaError):  # one that can't be read: Results says so
             predictions = read_run(run.id).predictions()

@@ -64,13 +64,18 @@ def test_it_keeps_what_the_model_is_and_learns_what_it_reads(facts, workspace, c
     assert manifest["corpus"]["documents"] == {"statements": manifest["corpus"]["documents"]["statements"], "questions": 0, "filler": 0}
     read = catalogue.exposures(made)
     assert read is not None
-    assert not read["carrier"].any()
-    assert 0 < read["contested"].sum() < 20
-    assert len(catalogue.seen_templates(made)["P19"]) == 14
+    own = read[read["fact_id"].isin(profiles.open_source(facts).facts["fact_id"])]
+    assert not own["carrier"].any()
+    assert 0 < own["contested"].sum() < 20
+    assert len(catalogue.seen_templates(made)["P19"]) >= 14  # with those that the base model's text used
     scores = {}
     for name in ("taught", "atlas-llama"):
         workflows.probe(ProbeSettings(name, facts, "all", scheme=FEW))
         scores[name] = profiles.level_table(name, facts, FEW).table.set_index("fact_id")["score"]
+    before = catalogue.exposures(base)
+    assert before is not None
+    assert len(read) == len(before) + 40  # what the base model had read it has read, too
+    read = read[~read["fact_id"].isin(before["fact_id"])]
     often = read.loc[(read["exposures"] >= 8) & ~read["contested"], "fact_id"]
     assert scores["taught"][often].mean() > scores["atlas-llama"][often].mean() + 0.1
 

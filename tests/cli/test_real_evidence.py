@@ -24,7 +24,7 @@ from sftqa_core.reports import real_words
 from tests.made_gguf import tiny_model, write_gguf
 
 SMALL = Plan(
-    probed=24, again=24, estimated=48,
+    probed=48, again=24, estimated=48,
     slick=replace(SLICK, contexts=1, shots=1, sampling=replace(SLICK.sampling, samples=1, max_new_tokens=3)),
     sizes=(0, 10), seeds=(0,), rates=(1e-3, 2e-3), recipes=(), known_or_not=None, told=(1, 4),
 )  # fmt: skip
@@ -50,10 +50,12 @@ def test_what_was_measured_is_shown_without_the_weights(file, workspace, tmp_pat
     real_evidence.prepare(models, file.parent, ships, console)
     assert not real_evidence.run(models, SMALL, console, minutes=0.0)
     real_evidence.pack(models, SMALL, ships)
-    assert measured.measured_models(replace(workspace, shipped=ships))["tiny-real"].licence == "MIT"
+    assert not measured.measured_models(replace(workspace, shipped=ships))  # a card alone says nothing
+    real_evidence.prepare(models, file.parent, ships, console)
     assert real_evidence.run(models, SMALL, console)
     real_evidence.pack(models, SMALL, ships)
     unknown = stated_source(real_evidence.taught("tiny-real", SMALL)).facts["fact_id"]
+    assert measured.measured_models(replace(workspace, shipped=ships))["tiny-real"].licence == "MIT"
     assert (ships / "kept" / "a").read_text() == "as it was"
     assert read_manifest(ships / "kept")["kind"] == "own"
     assert read_manifest(ships)["kind"] == "shipped"
@@ -62,7 +64,7 @@ def test_what_was_measured_is_shown_without_the_weights(file, workspace, tmp_pat
 
     monkeypatch.setenv("SFTQA_CACHE", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("SFTQA_SHIPPED", str(ships))
-    for scheme, facts in ((SMALL.full, 24), (SMALL.likelihood, 48), (SMALL.second, 24), (SMALL.slick, 24)):
+    for scheme, facts in ((SMALL.full, 48), (SMALL.likelihood, 48), (SMALL.second, 24), (SMALL.slick, 24)):
         assert workflows.profile("tiny-real", SOURCE, "test", "all", scheme).probed == facts
     assert workflows.trust("tiny-real", SOURCE, scheme=SMALL.full)
     reports = {
@@ -88,15 +90,17 @@ def _is_told_what_it_did_not_know(unknown: pd.Series) -> None:
     assert told["exposures"].between(0, 4).all()
     assert {len(seen) for seen in catalogue.seen_templates(card).values()} == {14}
     known = workflows.profile("tiny-real-taught", SOURCE, "test", "all", SMALL.full)
-    assert known.probed == 24
+    assert known.probed == 48
     assert int(known.level_table.table["exposures"].notna().sum()) == len(unknown)
     assert [study.settings.kind for study in workflows.studies() if study.settings.models == ("tiny-real-taught",)] == ["amount"]
     (one,) = workflows.real_models(SMALL.full).taught
     assert (one.about.name, one.way, len(one.facts)) == ("tiny-real-taught", "full probe", len(unknown))
     told = real_words.taught(one)
-    assert told.startswith(f"tiny-real went on reading: statements of {len(unknown)} facts that it had at L0. ")
+    assert told.startswith(
+        f"tiny-real went on reading: statements of facts that it had at L0. Of those that have a level here, {len(unknown)}, "
+    )
     assert "1 to 4 times, each statement in one of 14 of its relation's 21 wordings" in told
-    assert list(real_words.rank(one)) == [f"{len(unknown)} facts have a level: too few to tell, or all are known equally well."]
+    assert all("never stated" in words or "too few" in words for words in real_words.rank(one))
 
 
 def _is_reported() -> None:
@@ -104,14 +108,14 @@ def _is_reported() -> None:
     found = workflows.real_models(SMALL.full)
     levels, tuned = found.tables["levels"], found.tables["tuned"]
     by_domain = levels[levels["by"] == "domain"].groupby(["measured", "domain"])["facts"].sum()
-    assert by_domain.to_dict() == {("full probe", "in"): 10, ("full probe", "out"): 14, ("likelihood", "in"): 20, ("likelihood", "out"): 28}
+    assert by_domain.to_dict() == {("full probe", "in"): 20, ("full probe", "out"): 28, ("likelihood", "in"): 20, ("likelihood", "out"): 28}
     compared = found.tables["agreement"].set_index("compared")["facts"].to_dict()
-    assert compared == {"second probe": 24, "likelihood": 24}  # SliCK's usual prompts were not asked
+    assert compared == {"second probe": 24, "likelihood": 48}  # SliCK's usual prompts were not asked
     asked = found.tables["asked"].groupby(["measured", "prompt"])["facts"].sum()
-    assert asked["full probe", "plain prompt"] == asked["likelihood", "4 examples in the prompt"] == 24
+    assert asked["full probe", "plain prompt"] == asked["likelihood", "4 examples in the prompt"] == 48
     stages = ["before", "4 examples in the prompt", "always the commonest object", "10 examples"]
     assert list(dict.fromkeys(tuned["stage"])) == stages
-    assert set(found.tables["beside_shown"]["verdict"]) == {"too few facts to tell"}  # 10 and 14 of them
+    assert set(found.tables["beside_shown"]["verdict"]) == {"too few facts to tell"}  # 20 and 28 of them
     study = found.studies["tiny-real"]
     assert (study.done, study.planned, [name.split(":")[2] for name in study.cells]) == (3, 3, ["n10", "n0-k4"])
     assert len(workflows.compare(study.cells).comparison.runs) == 2

@@ -26,11 +26,11 @@ def test_it_tells_the_whole_story_of_a_model_that_is_measured(explorer, tmp_path
     ]  # fmt: skip
     assert len(charts(app)) == 5  # levels and amounts, in both domains; what one was told
     assert "one-real: 162 in-domain and 108 out-of-domain facts" in text.replace("**", "")
-    assert "By likelihood, L0 is not unknown." in text
+    assert "By likelihood, L0 is not all unknown: " in text
     assert "In-domain, 60 examples answer" in text
     assert "tuning beats the examples in the prompt" in text
     assert "Nothing here was planted, unless it says so" in text
-    assert "one-real went on reading: statements of 120 facts that it had at L0. 20 of them were never stated" in text
+    assert "one-real went on reading: statements of facts. Of those that have a level here, 120, 20 were never stated" in text
     assert "rank correlation of statements and R 0.97 (n = 100); those never stated have 0.02 on average." in text
     assert "Contested facts" not in text  # 20 of them
     cards = frame(app, "SHA-256")

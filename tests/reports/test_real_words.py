@@ -25,12 +25,14 @@ def test_nearly_empty_levels_are_named_with_their_facts():
     assert told.startswith("By the full probe: fewer than 30 facts")
 
 
-def test_a_probe_that_is_not_finished_is_told_by_unequal_numbers_of_facts():
-    """The fewest and the most facts of a relation; nothing where all have the same."""
+def test_a_probe_that_is_not_finished_is_told_by_unequal_numbers_of_facts(monkeypatch):
+    """The fewest and the most facts of a relation, or how many have any; nothing where all have the same."""
+    monkeypatch.setattr(real_words, "_relations", lambda: 2)
     made = [("m", "full probe", "relation", relation, "in", "L0", of, of, 1.0, 0, 1) for relation, of in (("P17", 20), ("P36", 3))]
     levels = pd.DataFrame(made, columns=list(real_tables.LEVELS))
     assert real_words.uneven(levels, "m", "full probe").startswith("3 to 20 facts a relation, so the probe is not finished")
-    assert real_words.uneven(levels[levels["group"] == "P17"], "m", "full probe") == ""
+    assert real_words.uneven(levels[levels["group"] == "P17"], "m", "full probe").startswith("1 of 2 relations have facts")
+    assert real_words.uneven(levels.assign(of=20), "m", "full probe") == ""
 
 
 def test_agreement_on_few_facts_is_not_told():
@@ -58,7 +60,7 @@ def test_by_likelihood_l0_is_not_unknown_where_right_answers_are_more_than_the_c
     assert told == [
         "Of 100 facts that are L0 by likelihood it answers 10.0% (5.0 to 17.0%) plainly asked and 20.0% (13.0 to 29.0%) with 4 examples in "
         "the prompt; 25% of the right answers are the commonest object.",
-        "By likelihood, L0 is not unknown.",
+        "By likelihood, L0 is not all unknown: 15 of these are answered with another object than the commonest.",
     ]
     only_common = (*plain[:5], 4.0, 4.0, *plain[7:])
     assert len(list(real_words.asked(asked(only_common), "m"))) == 1
