@@ -21,7 +21,7 @@ st.markdown(
 
 with st.container(horizontal=True, gap="medium"):
     st.page_link("pages/learn.py", label="**Learn**: a lesson of ten minutes", icon=":material/school:")
-    st.page_link("pages/memory.py", label="**Explore**: what the model knows, fact by fact", icon=":material/psychology:")
+    st.page_link("pages/memory.py", label="**Explore**: what a model knows", icon=":material/psychology:")
     st.page_link("pages/own_facts.py", label="**Own facts**: a model that read yours", icon=":material/upload_file:")
     if real_reads.with_results():
         st.page_link("pages/real_models.py", label="**Real models**: what they know of real facts", icon=":material/public:")
