@@ -236,9 +236,8 @@ def pack(models: tuple[RealModel, ...], plan: Plan, target: Path) -> None:
     """Put what is finished of these models into `target`."""
 
     def fill(work: Path) -> None:
-        shutil.copytree(
-            target, work, dirs_exist_ok=True, ignore=lambda place, names: {MANIFEST} & set(names) if Path(place) == target else ()
-        )
+        shutil.copytree(target, work, dirs_exist_ok=True)
+        (work / MANIFEST).unlink(missing_ok=True)  # it is written anew, those of what lies in it are not
         done: list[StudySettings] = []
         for at, model in enumerate(models):
             if not _pack_probes(model.name, plan, work):

@@ -39,7 +39,8 @@ def refuse_other_making(settings: PretrainSettings, source_fingerprint: str, wor
         card = find_model(settings.name, workspace)
     except SftqaError:
         return
-    if card.kind in (*MADE, measured.KIND) and not same_making(card, settings, source_fingerprint):
-        where = f"already exists in {card.path}" if card.kind == "pretrained" else "is a model whose results come with the program,"
-        where = "is a built-in model" if card.kind == "built-in" else where
+    ships = settings.name in measured.measured_models(workspace)  # also where its file was read here
+    if (card.kind in MADE or ships) and not same_making(card, settings, source_fingerprint):
+        where = "is a built-in model" if card.kind == "built-in" else f"already exists in {card.path}"
+        where = "is a model whose results come with the program" if ships else where
         raise SettingsError(f"{settings.name} {where} and was made with other settings or facts. Choose another name.")

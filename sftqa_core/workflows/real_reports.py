@@ -96,11 +96,13 @@ def real_models(scheme: LevelScheme | None = None) -> RealModels:
 
 
 def _taught(scheme: LevelScheme) -> Iterator[Taught]:
+    from sftqa_core.evaluation.real_tables import FULL, LIKELIHOOD
     from sftqa_core.studies.models import planted_rows
 
+    ways = _ways(scheme)
     for name, about in measured.taught_models().items():
-        for way, one in list(_ways(scheme).items())[:2]:
-            known = _profile(name, one)
+        for way in (FULL, LIKELIHOOD):
+            known = _profile(name, ways[way])
             facts = known.take(known.rows)
             facts = facts[facts["exposures"].notna() & facts["score"].notna()] if "exposures" in facts else facts.head(0)
             if len(facts):

@@ -13,7 +13,8 @@ from sftqa_core.errors import ModelUnavailable, SettingsError
 from sftqa_core.models import catalogue, measured
 from sftqa_core.models.gguf.gguf_models import gguf_at
 from sftqa_core.models.gguf.gguf_reading import read_model
-from sftqa_core.records import LevelScheme, ProbeSettings, SamplerSettings, TrainSettings
+from sftqa_core.models.makings import refuse_other_making
+from sftqa_core.records import LevelScheme, PretrainSettings, ProbeSettings, SamplerSettings, TrainSettings
 from sftqa_core.records.asking import Question
 from sftqa_core.workspace import Workspace
 from tests.made_gguf import tiny_model, write_gguf
@@ -92,6 +93,15 @@ def test_the_list_of_models_says_what_is_here_of_it(ships):
     (offer,) = [one for one in workflows.offered_models("cpu").offers if one.card.name == NAME]
     assert (offer.state, offer.licence, offer.needs) == ("results only", "MIT", ())
     assert "sftqa fetch PATH/tiny.gguf" in offer.todo
+
+
+def test_nothing_else_takes_its_name(ships, file):
+    """A model that is pre-trained can't be called so, whether the file was read here or not: its levels would stand under this card."""
+    for read in (False, True):
+        if read:
+            read_model(gguf_at(file), "tiny")
+        with pytest.raises(SettingsError, match="tiny-real is a model whose results come with the program and was made with other"):
+            refuse_other_making(PretrainSettings(NAME), "f" * 16)
 
 
 def test_another_file_is_another_model(ships, tmp_path):
