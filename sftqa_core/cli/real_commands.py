@@ -35,6 +35,7 @@ def real(options: Namespace) -> dict[str, Any]:
         study = found.studies.get(name)
         told += [] if study and study.finished else [real_words.unfinished(study.done, study.planned) if study else real_words.NOT_TUNED]
         words[name] = told
+    words |= {one.about.name: [real_words.taught(one), *real_words.rank(one)] for one in found.taught}
     return {
         "models": [about.to_dict() for about in found.models],
         "words": words,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 from sftqa_core import workflows
 from sftqa_core.artifacts import read_manifest, write_folder
 from sftqa_core.cli import main as command
-from sftqa_core.cli import real_evidence
+from sftqa_core.cli import real_commands, real_evidence
 from sftqa_core.cli.real_evidence import SOURCE, Plan, RealModel
 from sftqa_core.cli.text import Console
 from sftqa_core.errors import SettingsError
@@ -96,6 +97,7 @@ def _is_told_what_it_did_not_know(unknown: pd.Series) -> None:
     (one,) = workflows.real_models(SMALL.full).taught
     assert (one.about.name, one.way, len(one.facts)) == ("tiny-real-taught", "full probe", len(unknown))
     told = real_words.taught(one)
+    assert real_commands.real(argparse.Namespace())["words"]["tiny-real-taught"] == [told, *real_words.rank(one)]
     assert told.startswith(
         f"tiny-real went on reading: statements of facts that it had at L0. Of those that have a level here, {len(unknown)}, "
     )
