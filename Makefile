@@ -53,24 +53,24 @@ bench: .venv/.dev
 
 # Makes everything in cache/shipped but the models anew, in a workspace of its own: probes, studies, the example run. Two hours.
 studies: .venv/.dev
-	SFTQA_CACHE=build/shipping SFTQA_SHIPPED=build/nothing $(BIN)/python -m sftqa_core.cli.shipping cache/shipped
+	SFTQA_CACHE=build/shipping SFTQA_SHIPPED=build/nothing $(BIN)/python -m sftqa_core.shipping.built_in_world cache/shipped
 
 # The studies of recipes alone, beside what ships: those of their runs that ship already are not made again.
 recipes: .venv/.dev
-	SFTQA_CACHE=build/recipes $(BIN)/python -m sftqa_core.cli.shipping cache/shipped --recipes
+	SFTQA_CACHE=build/recipes $(BIN)/python -m sftqa_core.shipping.built_in_world cache/shipped --recipes
 
 # Looks inside the tuned models of twelve cells alone, beside what ships.
 inside: .venv/.dev
-	SFTQA_CACHE=build/inside $(BIN)/python -m sftqa_core.cli.shipping cache/shipped --inside
+	SFTQA_CACHE=build/inside $(BIN)/python -m sftqa_core.shipping.built_in_world cache/shipped --inside
 
 # What real models know and what tuning does to them, beside what ships; MODELS is a folder with their GGUF files. Hours; stops and goes on.
 real: .venv/.dev
 	@test -n "$(MODELS)" || { echo "Name the folder with the GGUF files: make real MODELS=/path/to/folder"; exit 1; }
-	SFTQA_CACHE=build/real $(BIN)/python -m sftqa_core.cli.real_evidence cache/shipped $(MODELS)
+	SFTQA_CACHE=build/real $(BIN)/python -m sftqa_core.shipping.real_evidence cache/shipped $(MODELS)
 
 # Everything with the models pre-trained anew, which takes about as long again.
 shipped: .venv/.dev
-	SFTQA_CACHE=build/shipping SFTQA_SHIPPED=build/nothing $(BIN)/python -m sftqa_core.cli.shipping cache/shipped --pretrain
+	SFTQA_CACHE=build/shipping SFTQA_SHIPPED=build/nothing $(BIN)/python -m sftqa_core.shipping.built_in_world cache/shipped --pretrain
 
 # Needs an installed Chrome or Chromium, as test-browser does.
 pictures: .venv/.dev

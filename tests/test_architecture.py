@@ -27,6 +27,7 @@ ORDER = [
     {"reports"},
     {"jobs"},
     {"cli", "server"},
+    {"shipping"},
 ]
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 VOCABULARY = ORDER[0]

@@ -29,7 +29,6 @@ import pytest
 
 # Where keys are made, and what they are made of. Those that load torch are imported in `checkpoints` and `pretrainings`.
 from sftqa_core import artifacts
-from sftqa_core.cli import real_evidence
 from sftqa_core.engine.wanted_facts import wanted_facts
 from sftqa_core.evaluation.predictions import is_kept, kept_predictions
 from sftqa_core.jsonrecord import fingerprint
@@ -59,6 +58,7 @@ from sftqa_core.records import (
     TrainSettings,
 )
 from sftqa_core.records.job import command_of
+from sftqa_core.shipping import real_plan
 from sftqa_core.studies.cells import Cells
 from sftqa_core.studies.model_study import ModelStudy
 from sftqa_core.training.optimizers import default_learning_rate
@@ -200,8 +200,8 @@ def test_every_shipped_store_is_found():
             assert (folder / "settings.json").exists()
             found[folder.parent.name].add(folder.name)
     for model in measured.measured_models():  # more of these ships as more of the plan is done
-        part = ModelStudy(StudySettings("amount", (model,), source=real_evidence.SOURCE, device="cpu"), model)
-        for settings in real_evidence.probes(model, real_evidence.Plan()).values():
+        part = ModelStudy(StudySettings("amount", (model,), source=real_plan.SOURCE, device="cpu"), model)
+        for settings in real_plan.probes(model, real_plan.Plan()).values():
             folder = part.prober.under(settings.scheme).store.folder
             found[folder.parent.name] |= {folder.name} if (folder / "settings.json").exists() else set()
     found["hits"] = found["completions"]

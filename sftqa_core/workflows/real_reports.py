@@ -15,7 +15,7 @@ from sftqa_core.artifacts import Kept
 from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.entity_sample import NAME as SOURCE
 from sftqa_core.models import measured
-from sftqa_core.records import LevelScheme, StudySettings, TrainSettings
+from sftqa_core.records import SLICK, LevelScheme, StudySettings, TrainSettings
 from sftqa_core.workflows.study_reports import studies, study_name, study_outcomes
 from sftqa_core.workspace import Workspace
 
@@ -116,7 +116,7 @@ def real_stamp() -> tuple[Any, ...]:
 
     workspace, stamps = Workspace.current(), list[Any]()
     for name in measured.measured_models(workspace):
-        stamps += [name, *(profile_stamp(name, SOURCE, scheme) for scheme in _ways(LevelScheme()).values())]
+        stamps += [name, *(profile_stamp(name, SOURCE, scheme) for scheme in (*_ways(LevelScheme()).values(), SLICK))]
     for folder in (layer / kind for layer in workspace.layers for kind in ("cells", "studies", "runs")):
         with contextlib.suppress(OSError):
             stamps.append(folder.stat().st_mtime_ns)

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sftqa_core.cli.shipping import TRIED
 from sftqa_core.errors import SettingsError
 from sftqa_core.evaluation.comparing import BETTER, Difference
 from sftqa_core.records import StudySettings, TrainSettings
 from sftqa_core.records.recipes import RECIPES, Repeat
 from sftqa_core.records.studying import BASE, CONTROL, OTHER_SEEDS, PLAIN_TUNING, next_seeds
+from sftqa_core.shipping.built_in_world import TRIED
 from sftqa_core.studies import recipe_tables
 from sftqa_core.studies.recipe import STUDY, compared_runs, tried_runs
 from sftqa_core.studies.registry import grid

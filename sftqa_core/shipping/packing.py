@@ -1,16 +1,21 @@
-"""Finished results as what ships holds them: studies with every cell that they are made of, and the facts that a probe was about."""
+"""Finished results as what ships holds them: studies with every cell that they are made of, the facts that a probe was about, and what is
+kept when the rest is made anew."""
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
+import yaml
 
 from sftqa_core import workflows
-from sftqa_core.artifacts import read_manifest, write_folder
+from sftqa_core.artifacts import MANIFEST, read_json, read_manifest, write_folder
 from sftqa_core.engine.wanted_facts import WantedFact, wanted_facts
 from sftqa_core.knowledge.aliases import load_aliases
 from sftqa_core.memory import prober, profiles
+from sftqa_core.models import measured
 from sftqa_core.records import ProbeSettings, StudySettings
 from sftqa_core.studies.cells import FOLDER, RECIPE
 from sftqa_core.studies.model_study import ModelStudy
@@ -35,6 +40,34 @@ def pack_studies(studies: Iterable[StudySettings], target: Path) -> None:
             for cell in part.folders():
                 if not (kept := target / FOLDER / cell.name).exists():
                     _pack_cell(cell, kept, cell in told)
+
+
+def keep_measured(ships: Path, target: Path) -> None:
+    """What `ships` holds of real models and `target` lacks: their cards, stores, studies and cells. Who makes the rest anew may not have
+    their weights."""
+    known = measured.measured_models(replace(Workspace.current(), shipped=ships))
+    weights = {about.weights for about in known.values()}
+    wanted = [ships / measured.FOLDER] if known else []
+    for kind in ("completions", "estimates"):
+        stores = [folder for folder in ships.glob(f"{kind}/*") if _weights_of(folder / "settings.json") in weights]
+        wanted += [*stores, *(ships / "hits" / store.name for store in stores if kind == "completions")]
+    wanted += [cell for cell in ships.glob(f"{FOLDER}/*") if _weights_of(cell / MANIFEST) in weights]
+    wanted += [study for study in ships.glob("studies/*.yaml") if _only_of(yaml.safe_load(study.read_text(encoding="utf-8")), known)]
+    wanted += [report for report in ships.glob("reports/*.json") if _only_of((read_json(report) or {})["settings"], known)]
+    for path in wanted:
+        kept = target / path.relative_to(ships)
+        kept.parent.mkdir(exist_ok=True)
+        shutil.copytree(path, kept, dirs_exist_ok=True) if path.is_dir() else shutil.copy(path, kept)
+
+
+def _weights_of(settings: Path) -> str | None:
+    """Of the model that a store or a cell is about."""
+    about = read_json(settings) or {}
+    return about.get("settings", about).get("model", {}).get("weights")
+
+
+def _only_of(study: Mapping[str, Any], models: Container[str]) -> bool:
+    return all(model in models for model in study["models"])
 
 
 def _pack_cell(cell: Path, target: Path, told: bool) -> None:

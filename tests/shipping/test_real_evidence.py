@@ -12,16 +12,18 @@ import pandas as pd
 import pytest
 
 from sftqa_core import workflows
-from sftqa_core.artifacts import read_manifest, write_folder
+from sftqa_core.artifacts import MANIFEST, read_manifest, write_folder
 from sftqa_core.cli import main as command
-from sftqa_core.cli import real_commands, real_evidence
-from sftqa_core.cli.real_evidence import SOURCE, Plan, RealModel
+from sftqa_core.cli import real_commands
 from sftqa_core.cli.text import Console
 from sftqa_core.errors import SettingsError
 from sftqa_core.memory.stated_facts import stated_source
 from sftqa_core.models import catalogue, measured
 from sftqa_core.records import SLICK
 from sftqa_core.reports import real_words
+from sftqa_core.shipping import real_evidence, real_plan
+from sftqa_core.shipping.packing import keep_measured
+from sftqa_core.shipping.real_plan import SOURCE, Plan, RealModel
 from tests.made_gguf import tiny_model, write_gguf
 
 SMALL = Plan(
@@ -55,13 +57,13 @@ def test_what_was_measured_is_shown_without_the_weights(file, workspace, tmp_pat
     real_evidence.prepare(models, file.parent, ships, console)
     assert real_evidence.run(models, SMALL, console)
     real_evidence.pack(models, SMALL, ships)
-    unknown = stated_source(real_evidence.taught("tiny-real", SMALL)).facts["fact_id"]
+    unknown = stated_source(real_plan.taught("tiny-real", SMALL)).facts["fact_id"]
     assert measured.measured_models(replace(workspace, shipped=ships))["tiny-real"].licence == "MIT"
     assert (ships / "kept" / "a").read_text() == "as it was"
     assert read_manifest(ships / "kept")["kind"] == "own"
     assert read_manifest(ships)["kind"] == "shipped"
     titles = [json.loads(line)["step"] for line in (workspace.root / real_evidence.TIMES).read_text().splitlines()]
-    assert titles == [step.title for step in real_evidence.steps(models, SMALL, console)]
+    assert titles == [step.title for step in real_plan.steps(models, SMALL, console)]
 
     monkeypatch.setenv("SFTQA_CACHE", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("SFTQA_SHIPPED", str(ships))
@@ -74,8 +76,14 @@ def test_what_was_measured_is_shown_without_the_weights(file, workspace, tmp_pat
     assert {kind: (report.done, report.planned) for kind, report in reports.items()} == {"amount": (3, 3), "shift": (2, 2)}
     assert not list(ships.rglob("*.safetensors"))
     assert "MIT" in (ships / "measured" / real_evidence.NOTICE).read_text()
+    keep_measured(ships, tmp_path / "anew")
+    assert _files(tmp_path / "anew") == _files(ships) - {MANIFEST, "kept/a", f"kept/{MANIFEST}"}
     _is_reported()
     _is_told_what_it_did_not_know(unknown)
+
+
+def _files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 def _is_told_what_it_did_not_know(unknown: pd.Series) -> None:
@@ -154,7 +162,7 @@ def test_the_plan_of_what_ships_is_the_one_that_is_told():
     assert (plan.probed, plan.again, plan.estimated, plan.sizes, plan.seeds, plan.shots) == (
         480, 120, None, (0, 10, 60, 240, 960), (0, 1, 2), (4,),
     )  # fmt: skip
-    assert [(model.name, len(model.sha256)) for model in real_evidence.MODELS] == [
+    assert [(model.name, len(model.sha256)) for model in real_plan.MODELS] == [
         ("smollm2-135m-instruct-q4_1", 64),
         ("gemma-3-270m-q4_k_m", 64),
     ]

@@ -1,10 +1,11 @@
 """Make what ships: four tiny models, their levels, completions and other probes on the atlas (SliCK's, too), the studies, an example run.
 
-    python -m sftqa_core.cli.shipping TARGET [--pretrain | --recipes | --inside]   (make studies, make shipped, make recipes, make inside)
+    python -m sftqa_core.shipping.built_in_world TARGET [--pretrain | --recipes | --inside]
+    (make studies, make shipped, make recipes, make inside)
 
-Works in the current workspace, where finished work is kept, and then replaces TARGET. Without --pretrain the models are those that
-TARGET holds. With --recipes everything is, but for the studies of recipes, and with --inside but for the looks inside tuned models: those
-are made beside what ships (SFTQA_SHIPPED).
+Works in the current workspace, where finished work is kept, and then replaces TARGET, but for what it holds of real models
+(shipping/real_evidence.py). Without --pretrain the models are those that TARGET holds. With --recipes everything is, but for the studies
+of recipes, and with --inside but for the looks inside tuned models: those are made beside what ships (SFTQA_SHIPPED).
 From scratch all takes two hours on two cores, and an hour more to pre-train.
 """
 
@@ -18,7 +19,6 @@ from pathlib import Path
 
 from sftqa_core import workflows
 from sftqa_core.artifacts import write_folder
-from sftqa_core.cli.packing import OF_STUDIES, pack_studies, wanted_of
 from sftqa_core.cli.text import Console
 from sftqa_core.evaluation.inside import kept_looks
 from sftqa_core.memory import probe_stores
@@ -26,6 +26,7 @@ from sftqa_core.models import catalogue
 from sftqa_core.records import SLICK, STUDIES, LevelScheme, ProbeSettings, SamplerSettings, StudySettings, TrainSettings
 from sftqa_core.records.recipes import RECIPES
 from sftqa_core.records.studying import recipe_study
+from sftqa_core.shipping.packing import OF_STUDIES, keep_measured, pack_studies, wanted_of
 from sftqa_core.workflows.study_reports import report_name
 from sftqa_core.workspace import Workspace
 
@@ -61,6 +62,7 @@ def ship(target: Path, console: Console, pretrain: bool = False) -> None:
         shutil.copytree(workspace.runs / example.run, work / "runs" / example.run)
         pack_studies((*STUDIED, *TRIED), work)
         _pack_looks(work)
+        keep_measured(target, work)
 
     write_folder(target, fill, {"kind": "shipped", "models": list(MODELS)})
 
@@ -74,6 +76,7 @@ def ship_recipes(target: Path) -> None:
     def fill(work: Path) -> None:
         shutil.copytree(target, work, dirs_exist_ok=True, ignore=lambda folder, _: _REPLACED if Path(folder) == target else ())
         pack_studies((*STUDIED, *TRIED), work)
+        keep_measured(target, work)
 
     write_folder(target, fill, {"kind": "shipped", "models": list(MODELS)})
 
