@@ -34,12 +34,14 @@ def real(options: Namespace) -> dict[str, Any]:
         told += [*real_words.majority(tables["majority"], name), *real_words.tuned(tables["beside_shown"], tables["tuned"], name)]
         study = found.studies.get(name)
         told += [] if study and study.finished else [real_words.unfinished(study.done, study.planned) if study else real_words.NOT_TUNED]
-        words[name] = told
+        told += [real_words.tuned_by(study.settings)] if study else []
+        words[name] = [*told, *real_words.rates(found.rates[name])]
     words |= {one.about.name: [real_words.taught(one), *real_words.rank(one)] for one in found.taught}
     return {
         "models": [about.to_dict() for about in found.models],
         "words": words,
         "tables": {name: _rows(rows) for name, rows in tables.items()},
+        "rates": {name: [sweep.to_dict() for sweep in sweeps] for name, sweeps in found.rates.items()},
     }
 
 

@@ -5,14 +5,14 @@
 (`sftqa fetch FILE.gguf`), it can be probed, asked and tuned under the same name.
 
 A model that went on reading from one of these (models/pretraining.py) has `made`, what its manifest said, and beside its card
-NAME.exposures.parquet: what it was told how often.
+NAME.exposures.parquet: what it was told how often. `<shipped>/measured/rates/NAME.json`: sweeps over learning rates.
 """
 
 from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,13 @@ from sftqa_core.artifacts import is_finished, read_json, read_manifest, write_js
 from sftqa_core.errors import ModelUnavailable, SftqaError
 from sftqa_core.jsonrecord import Record
 from sftqa_core.models.gguf import gguf_reading
-from sftqa_core.records import ModelCard, PretrainSettings
+from sftqa_core.records import ModelCard, PretrainSettings, SweepReport
 from sftqa_core.records.job import command_of
 from sftqa_core.workspace import Workspace
 
 KIND = "measured"
 FOLDER = "measured"
+RATES = f"{FOLDER}/rates"
 MADE = ("settings", "source", "base", "corpus", "training")  # of a pre-trained model's manifest
 _STORES = ("completions", "estimates")  # of a layer: what levels are known from (memory/probe_stores.py)
 
@@ -92,6 +93,19 @@ def write_measured(about: Measured, shipped: Path, exposures: Path | None = None
 def exposures_file(name: str, shipped: Path) -> Path:
     """Where the table of a model that went on from another lies."""
     return shipped / FOLDER / f"{name}.exposures.parquet"
+
+
+def write_rates(name: str, sweeps: Sequence[SweepReport], shipped: Path) -> None:
+    """Add what dev facts said of learning rates for this model, by method."""
+    write_json(shipped / RATES / f"{name}.json", {"sweeps": [sweep.to_dict() for sweep in sweeps]})
+
+
+def rates(name: str, workspace: Workspace | None = None) -> tuple[SweepReport, ...]:
+    """What dev facts said of learning rates for this model, by method; empty where it was not asked, or can't be read."""
+    with contextlib.suppress(SftqaError, KeyError, TypeError):
+        known = read_json((workspace or Workspace.current()).shipped / RATES / f"{name}.json") or {"sweeps": []}
+        return tuple(SweepReport.from_dict(sweep) for sweep in known["sweeps"])
+    return ()
 
 
 def card(about: Measured) -> ModelCard:

@@ -6,7 +6,7 @@ With fewer than 30 facts nothing is said but that they are too few to tell.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sftqa_core.evaluation.comparing import BETTER, FEW, WORSE
@@ -20,6 +20,8 @@ from sftqa_core.studies.statistics import MACRO, NATURAL
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from sftqa_core.records import StudySettings, SweepReport
 
 PLANTED = (
     "Nothing here was planted, unless it says so. Models and facts are other people's, and nobody knows how often a text stated a fact. "
@@ -54,6 +56,7 @@ TITLES = {  # of columns
     "majority": {"common_answers": "the commonest object", "low": "95% from", "high": "to"},
     "tuned": {"low": "95% from", "high": "to", "per_seed": "each seed"},
     "beside_shown": {"n": "examples", "low": "95% from", "high": "to", "p_holm": "p after Holm"},
+    "rates": {"rate": "learning rate", "low": "95% from", "high": "to", "facts": "dev facts", "against": "against the chosen one"},
     "levels": {"measured": "by", "of": "of", "low": "95% from", "high": "to"},
 }  # fmt: skip
 
@@ -188,6 +191,35 @@ def _tuned(row: dict[Any, Any], stages: pd.DataFrame) -> str:
     said = {BETTER: "tuning beats the examples in the prompt", WORSE: "tuning falls short of the examples in the prompt"}
     change = f"{points(row['difference'])} points ({points(row['low'])} to {points(row['high'])})"
     return f"{about}{change}, {said.get(row['verdict'], 'cannot tell which is better')}."
+
+
+def tuned_by(study: StudySettings) -> str:
+    """How a study's runs were tuned, from its settings."""
+    method = f"LoRA of rank {study.lora_rank}" if study.method == "lora" else "full tuning"
+    rate = "the usual learning rate" if study.learning_rate is None else f"learning rate {study.learning_rate:g}"
+    passes = "1 epoch" if study.epochs == 1 else f"{study.epochs} epochs"
+    seeds = "1 seed" if len(study.seeds) == 1 else f"{len(study.seeds)} seeds"
+    return f"Tuned by {method}, {rate}, {passes}, batches of {study.batch_size}, {seeds}."
+
+
+def rates(sweeps: Sequence[SweepReport]) -> Iterator[str]:
+    """What dev facts said of learning rates, a sentence a method."""
+    for sweep in sweeps:
+        method = {"lora": "LoRA", "full": "Full tuning"}[sweep.settings.run.method]
+        yield f"{method}, {sweep.settings.run.n:,} examples: {' '.join(sweep.words)}"
+
+
+def rates_table(sweeps: Sequence[SweepReport]) -> pd.DataFrame:
+    """A line a rate: what it came to on the dev facts that decide."""
+    import pandas as pd
+
+    rows = []
+    for sweep in sweeps:
+        for row in sweep.rates:
+            value = (row.macro, row.macro_low, row.macro_high) if sweep.rule == "macro" else (row.micro, row.micro_low, row.micro_high)
+            against = "chosen" if row.rate == sweep.chosen else "within noise" if row.within_noise else "lower"
+            rows.append((sweep.settings.run.method, f"{row.rate:g}", *value, sweep.facts, row.seeds, against))
+    return pd.DataFrame(rows, columns=["method", "rate", "accuracy", "low", "high", "facts", "seeds", "against"])
 
 
 def unfinished(done: int, planned: int) -> str:

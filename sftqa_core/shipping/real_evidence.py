@@ -25,9 +25,9 @@ from sftqa_core.knowledge import entity_sample
 from sftqa_core.memory import probe_stores, prober, profiles
 from sftqa_core.memory.stored_levels import AskedFacts, known_hits
 from sftqa_core.models import catalogue, measured
-from sftqa_core.records import FetchSettings, StudySettings
+from sftqa_core.records import FetchSettings, StudySettings, SweepReport, SweepSettings
 from sftqa_core.shipping.packing import pack_studies, wanted_of
-from sftqa_core.shipping.real_plan import MODELS, SOURCE, Plan, RealModel, probes, steps, studies, taught, taught_studies
+from sftqa_core.shipping.real_plan import MODELS, SOURCE, Plan, RealModel, probes, steps, studies, sweeps, taught, taught_studies
 from sftqa_core.workspace import Workspace
 
 TIMES = "real-evidence.jsonl"  # in the workspace: seconds of each step
@@ -83,6 +83,8 @@ def pack(models: tuple[RealModel, ...], plan: Plan, target: Path) -> None:
         for at, model in enumerate(models):
             if not _pack_probes(model.name, plan, work):
                 (work / measured.FOLDER / f"{model.name}.json").unlink(missing_ok=True)  # a card alone says nothing
+            if chosen := [report for report in map(_finished_sweep, sweeps(model.name, plan)) if report]:
+                measured.write_rates(model.name, chosen, work)
             with contextlib.suppress(SftqaError):  # no rate is chosen yet
                 done += filter(_is_done, studies(model, plan, first=at == 0))
         if _pack_taught(models[0], plan, work):
@@ -99,6 +101,13 @@ def _is_done(study: StudySettings) -> bool:
     except SftqaError:
         return False
     return 0 < planned == done
+
+
+def _finished_sweep(sweep: SweepSettings) -> SweepReport | None:
+    with contextlib.suppress(SftqaError):
+        report = workflows.sweep_report(sweep)
+        return report if report.chosen is not None else None
+    return None
 
 
 def _pack_taught(model: RealModel, plan: Plan, target: Path) -> bool:

@@ -15,7 +15,7 @@ from sftqa_core.artifacts import Kept
 from sftqa_core.errors import SftqaError
 from sftqa_core.knowledge.entity_sample import NAME as SOURCE
 from sftqa_core.models import measured
-from sftqa_core.records import SLICK, LevelScheme, StudySettings, TrainSettings
+from sftqa_core.records import SLICK, LevelScheme, StudySettings, SweepReport, TrainSettings
 from sftqa_core.workflows.study_reports import studies, study_name, study_outcomes
 from sftqa_core.workspace import Workspace
 
@@ -58,6 +58,7 @@ class RealModels:
     tables: Mapping[str, pd.DataFrame]
     crossed: Mapping[str, Any]  # model -> workflows.Trust: level against level
     studies: Mapping[str, RealStudy]  # by model
+    rates: Mapping[str, tuple[SweepReport, ...]]  # by model: sweeps over learning rates on dev facts, one a method
     taught: tuple[Taught, ...] = ()  # models that went on from one of these, of which levels are stored
 
 
@@ -92,7 +93,8 @@ def real_models(scheme: LevelScheme | None = None) -> RealModels:
     together["beside_shown"] = real_amounts.told_together([row for part in parts for row in part.beside])
     crossed = {part.model: part.trust for part in parts if part.trust.facts}
     studied = {part.model: part.study for part in parts if part.study}
-    return RealModels(tuple(about.values()), together, crossed, studied, tuple(_taught(scheme or LevelScheme())))
+    rates = {name: measured.rates(name) for name in about}
+    return RealModels(tuple(about.values()), together, crossed, studied, rates, tuple(_taught(scheme or LevelScheme())))
 
 
 def _taught(scheme: LevelScheme) -> Iterator[Taught]:
@@ -117,7 +119,7 @@ def real_stamp() -> tuple[Any, ...]:
     workspace, stamps = Workspace.current(), list[Any]()
     for name in measured.measured_models(workspace):
         stamps += [name, *(profile_stamp(name, SOURCE, scheme) for scheme in (*_ways(LevelScheme()).values(), SLICK))]
-    for folder in (layer / kind for layer in workspace.layers for kind in ("cells", "studies", "runs")):
+    for folder in (layer / kind for layer in workspace.layers for kind in ("cells", "studies", "runs", measured.FOLDER, measured.RATES)):
         with contextlib.suppress(OSError):
             stamps.append(folder.stat().st_mtime_ns)
     return tuple(stamps)

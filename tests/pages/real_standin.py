@@ -13,7 +13,15 @@ import pandas as pd
 from sftqa_core.evaluation import real_tables
 from sftqa_core.memory.agreement import agreement
 from sftqa_core.models.measured import Measured, write_measured
-from sftqa_core.records import LevelScheme, PretrainSettings, StudySettings, TrainSettings
+from sftqa_core.records import (
+    LevelScheme,
+    PretrainSettings,
+    RateAccuracy,
+    StudySettings,
+    SweepReport,
+    SweepSettings,
+    TrainSettings,
+)
 from sftqa_core.studies import amount, real_amounts
 from sftqa_core.studies.cells import Cell
 from sftqa_core.studies.models import planted_rows
@@ -75,7 +83,7 @@ def _found(known: pd.DataFrame, finished: bool) -> RealModels:
     if not finished:
         tables |= {name: tables[name].head(0) for name in ("curve", "in_context", "tuned", "beside_shown")}
     trust = Trust(len(known), {"likelihood": again}, None, None, None, False)
-    return RealModels(CARDS, tables, {ONE: trust}, {ONE: study}, (_taught(),) if finished else ())
+    return RealModels(CARDS, tables, {ONE: trust}, {ONE: study}, {ONE: (_sweep(),) if finished else ()}, (_taught(),) if finished else ())
 
 
 def _taught() -> Taught:
@@ -88,6 +96,16 @@ def _taught() -> Taught:
     settings = PretrainSettings.going_on("one-real-taught", ONE)
     made = {"base": {"name": ONE}, "settings": settings.to_dict(), "source": {"name": SOURCE}}
     return Taught(replace(CARDS[0], name="one-real-taught", made=made), "full probe", facts, planted_rows("one-real-taught", facts))
+
+
+def _sweep() -> SweepReport:
+    """Of two rates; the higher one is chosen."""
+    settings = SweepSettings(TrainSettings(ONE, SOURCE, n=60, method="lora"), (1e-3, 2e-3), (0, 1))
+    rows = tuple(
+        RateAccuracy(rate, 2, None, None, None, share, share - 0.05, share + 0.05, share > 0.1)
+        for rate, share in ((1e-3, 0.1), (2e-3, 0.2))
+    )
+    return SweepReport(settings, 4, 4, 200, "in", "micro", rows, 2e-3, ("Learning rate 0.002 has the highest in-domain micro average.",))
 
 
 def _outcomes(known: pd.DataFrame) -> Outcomes:

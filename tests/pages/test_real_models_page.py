@@ -35,6 +35,7 @@ def test_it_tells_the_whole_story_of_a_model_that_is_measured(explorer, tmp_path
     assert "Contested facts" not in text  # 20 of them
     cards = frame(app, "SHA-256")
     assert cards["licence"].tolist() == ["MIT", "MIT"]
+    assert "Tuned by full tuning, the usual learning rate, 1 epoch, batches of 8, 2 seeds." in text
     assert frame(app, "verdict")["verdict"].tolist() == ["better", "better"]
 
 
@@ -72,6 +73,14 @@ def test_level_against_level_is_unfolded(explorer, tmp_path):
     app = opened(explorer, tmp_path, {"unfolded": "crossed", "by": "relation", "model": ONE})
     assert app.selectbox(key="pick-compared").value == ONE
     assert "The full probe against the likelihood estimate" in words(app)
+
+
+def test_learning_rates_are_unfolded(explorer, tmp_path):
+    """What dev facts said of each, and which one was chosen."""
+    app = opened(explorer, tmp_path, {"unfolded": "rates"})
+    assert "LoRA, 60 examples: Learning rate 0.002 has the highest in-domain micro average." in words(app).replace("\\", "")
+    table = frame(app, "rate")
+    assert (table["rate"].tolist(), table["against"].tolist()) == (["0.001", "0.002"], ["lower", "chosen"])
 
 
 def test_cards_without_results_say_how_to_measure(explorer, tmp_path):

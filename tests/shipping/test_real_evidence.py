@@ -29,7 +29,7 @@ from tests.made_gguf import tiny_model, write_gguf
 SMALL = Plan(
     probed=48, again=24, estimated=48,
     slick=replace(SLICK, contexts=1, shots=1, sampling=replace(SLICK.sampling, samples=1, max_new_tokens=3)),
-    sizes=(0, 10), seeds=(0,), rates=(1e-3, 2e-3), recipes=(), known_or_not=None, told=(1, 4),
+    sizes=(0, 10), seeds=(0,), rates={"lora": (1e-3, 2e-3), "full": (1e-3, 2e-3)}, recipes=(), known_or_not=None, told=(1, 4),
 )  # fmt: skip
 
 
@@ -78,6 +78,9 @@ def test_what_was_measured_is_shown_without_the_weights(file, workspace, tmp_pat
     assert "MIT" in (ships / "measured" / real_evidence.NOTICE).read_text()
     keep_measured(ships, tmp_path / "anew")
     assert _files(tmp_path / "anew") == _files(ships) - {MANIFEST, "kept/a", f"kept/{MANIFEST}"}
+    assert [(sweep.settings.run.method, sweep.done, sweep.chosen in (1e-3, 2e-3)) for sweep in measured.rates("tiny-real")] == [
+        ("lora", 2, True), ("full", 2, True),
+    ]  # fmt: skip
     _is_reported()
     _is_told_what_it_did_not_know(unknown)
 

@@ -36,9 +36,11 @@ def amounts(found: Any) -> None:
         words = list(real_words.tuned(found.tables["beside_shown"], stages, about.name))
         if study is None or not study.finished:
             words.append(real_words.NOT_TUNED if study is None else real_words.unfinished(study.done, study.planned))
+        words += [real_words.tuned_by(study.settings)] if study is not None else []
         said(about.name, words)
         if study is not None:
             _links(about.name, study)
+    _rates(found)
     if len(stages):
         rows = real_words.enough(stages)
         rows = rows.assign(domain=rows["domain"].map(DOMAIN_NAMES))
@@ -52,6 +54,20 @@ def amounts(found: Any) -> None:
         )
         draw_table(found.tables["beside_shown"].assign(domain=lambda table: table["domain"].map(DOMAIN_NAMES)),
                    real_words.TITLES["beside_shown"], name="tuning less examples in the prompt")  # fmt: skip
+
+
+def _rates(found: Any) -> None:
+    """How the learning rates were chosen: on dev facts, a table a model; nothing where no sweep ships."""
+    swept = {name: sweeps for name, sweeps in found.rates.items() if sweeps}
+    if not swept:
+        return
+
+    def draw_rates() -> None:
+        for name, sweeps in swept.items():
+            said(name, list(real_words.rates(sweeps)))
+            draw_table(real_words.rates_table(sweeps), real_words.TITLES["rates"], name=f"learning rates of {name}")
+
+    panels.folded("Learning rates, chosen on dev facts", "rates", ":material/tune:", draw_rates)
 
 
 def _links(model: str, study: Any) -> None:
