@@ -276,8 +276,9 @@ class FromModel:
     """A model that was made elsewhere, in float32: half precision would lose most of what a small rate changes."""
 
     def __init__(self, settings: PretrainSettings, place: Place, reporter: Reporter):
-        self.loaded = loading.load_model(catalogue.find_model(str(settings.base)), place.device, reporter=reporter)
-        self.model, self.end = self.loaded.model.float(), self.loaded.end_ids[0]
+        # on the processor first, in float32: a GPU's own format would have rounded the values already
+        self.loaded = loading.load_model(catalogue.find_model(str(settings.base)), "cpu", reporter=reporter)
+        self.model, self.end = self.loaded.model.float().to(place.torch), self.loaded.end_ids[0]
         torch.manual_seed(settings.seed)
 
     @property
