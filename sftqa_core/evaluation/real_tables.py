@@ -23,6 +23,8 @@ SHOTS = 4  # answered examples in front of a question, as a run's baseline has t
 PLAIN, SHOWN = "plain prompt", f"{SHOTS} examples in the prompt"  # ways of asking the model as it is
 ALL_FACTS, KNOWN, RIGHT = "all test facts", "above the lowest level, ", "right answers, "  # what MAJORITY is of
 
+NONE = float("nan")  # a number that there is not; None would make its column one of any objects
+
 LEVELS = ("model", "measured", "by", "group", "domain", "level", "facts", "of", "share", "low", "high")
 AGREEMENT = (
     "model", "compared", "facts", "same_level", "low", "high", "kappa", "kappa_low", "kappa_high", "spearman", "same_known", "known_low",
@@ -52,14 +54,14 @@ def agreement_row(model: str, compared: str, found: Agreement) -> pd.DataFrame:
     same = _share(sum(row[at] for at, row in enumerate(found.confusion)), found.facts)
     kappa = (found.kappa, found.kappa_low, found.kappa_high, found.spearman)
     known = _share(_same_side(found.confusion), found.facts)
-    return pd.DataFrame([(model, compared, found.facts, *same, *kappa, *known, None, None, None)], columns=list(AGREEMENT))
+    return pd.DataFrame([(model, compared, found.facts, *same, *kappa, *known, *[NONE] * 3)], columns=list(AGREEMENT))
 
 
 def slick_row(model: str, cross: CrossTable) -> pd.DataFrame:
     """The same for SliCK's levels, which are others: only the agreement of the orders, and of what is known at all."""
     known = _share(_same_side(cross.counts), cross.facts)
     taus = (cross.tau, cross.tau_low, cross.tau_high)
-    return pd.DataFrame([(model, SLICK_PROMPTS, cross.facts, *[None] * 7, *known, *taus)], columns=list(AGREEMENT))
+    return pd.DataFrame([(model, SLICK_PROMPTS, cross.facts, *[NONE] * 7, *known, *taus)], columns=list(AGREEMENT))
 
 
 def asked_by_level(
@@ -110,8 +112,8 @@ def _same_side(counts: Sequence[Sequence[int]]) -> int:
     return counts[0][0] + sum(sum(row[1:]) for row in counts[1:])
 
 
-def _share(count: int, of: int) -> tuple[float | None, float | None, float | None]:
+def _share(count: int, of: int) -> tuple[float, float, float]:
     if not of:
-        return None, None, None
+        return NONE, NONE, NONE
     low, high = map(float, share_interval(count, of))
     return count / of, low, high

@@ -108,7 +108,7 @@ def agreement(table: pd.DataFrame, model: str) -> Iterator[str]:
             continue
         known = f"{_range(row, 'same_known', 'known_low', 'known_high')} are known by both or by neither"
         words = f"The full probe against {name}, {row['facts']:,} facts: "
-        if row["same_level"] == row["same_level"] and row["same_level"] is not None:
+        if row["same_level"] == row["same_level"]:  # NaN where the levels are others
             words += f"{_range(row, 'same_level', 'low', 'high')} have the same level (kappa {_three(row, 'kappa')}), "
         else:
             words += f"Kendall's tau-b of the two orders is {_three(row, 'tau')}, "
