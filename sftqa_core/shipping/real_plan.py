@@ -149,20 +149,24 @@ def studies(model: RealModel, plan: Plan, first: bool) -> Iterator[StudySettings
         return
     yield StudySettings("shift", (model.name,), sizes=(60,), retest_limit=again, **{**shared, "seeds": plan.seeds[:1]})
     for recipe in plan.recipes:
-        same = {name: shared[name] for name in ("source", "seeds", "test_limit", "scheme")}
-        yield recipe_study(RECIPES[recipe](), (model.name,), **same)
+        more = {"learning_rate": _rate(model.name, plan, "full"), "scheme": plan.likelihood}  # dev facts need levels, too
+        yield recipe_study(RECIPES[recipe](), (model.name,), **{**shared, "method": "full", **more})
     if plan.known_or_not is not None:
         yield StudySettings("level", (model.name,), sizes=(plan.known_or_not,), **{**shared, "scheme": plan.two})
 
 
 def _shared(model: str, plan: Plan) -> dict[str, Any]:
-    """What all studies of a model have in common. Raises `SftqaError` until its learning rates are swept."""
-    by_lora = next(sweep for sweep in sweeps(model, plan) if sweep.run.method == "lora")
-    rate = workflows.sweep_report(by_lora).chosen
+    """What the studies of a model have in common. Raises `SftqaError` until its learning rates are swept."""
     tested = plan.probed // plan.relations
     return {
-        "source": SOURCE, "seeds": plan.seeds, "learning_rate": rate, "test_limit": tested, "scheme": plan.full, "method": "lora",
+        "source": SOURCE, "seeds": plan.seeds, "learning_rate": _rate(model, plan, "lora"), "test_limit": tested, "scheme": plan.full,
+        "method": "lora",
     }  # fmt: skip
+
+
+def _rate(model: str, plan: Plan, method: str) -> float | None:
+    """The one that dev facts chose."""
+    return next(workflows.sweep_report(sweep).chosen for sweep in sweeps(model, plan) if sweep.run.method == method)
 
 
 def taught(model: str, plan: Plan) -> PretrainSettings:
