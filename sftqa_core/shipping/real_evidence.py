@@ -81,10 +81,11 @@ def pack(models: tuple[RealModel, ...], plan: Plan, target: Path) -> None:
         (work / MANIFEST).unlink(missing_ok=True)  # it is written anew, those of what lies in it are not
         done: list[StudySettings] = []
         for at, model in enumerate(models):
-            if not _pack_probes(model.name, plan, work):
-                (work / measured.FOLDER / f"{model.name}.json").unlink(missing_ok=True)  # a card alone says nothing
-            if chosen := [report for report in map(_finished_sweep, sweeps(model.name, plan)) if report]:
+            chosen = [report for report in map(_finished_sweep, sweeps(model.name, plan)) if report]
+            if chosen:
                 measured.write_rates(model.name, chosen, work)
+            if not _pack_probes(model.name, plan, work) and not chosen:
+                (work / measured.FOLDER / f"{model.name}.json").unlink(missing_ok=True)  # a card alone says nothing
             with contextlib.suppress(SftqaError):  # no rate is chosen yet
                 done += filter(_is_done, studies(model, plan, first=at == 0))
         if _pack_taught(models[0], plan, work):
@@ -138,8 +139,9 @@ def _pack_probes(model: str, plan: Plan, target: Path) -> bool:
         wanted, scheme = wanted_of(settings), settings.scheme
         if scheme.method != "sampling":
             for estimates in probe_stores.find_estimates(weights, None, scheme, workspace):
-                estimates.compact(target, wanted)
-                packed = True
+                if len(estimates.rows(wanted)):  # not of dev facts alone, which sweeps estimate
+                    estimates.compact(target, wanted)
+                    packed = True
             continue
         shown = wanted_of(replace(settings, limit=plan.again)) if scheme == plan.full else ()
         source = profiles.open_for(model, SOURCE)
