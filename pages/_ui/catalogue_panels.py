@@ -40,12 +40,12 @@ _LEAST = "At least: with a batch of 8 short texts."
 _LEAST_RUN = f"{_LEAST} A whole run takes more while it answers many test questions at once, where there is room; the Lab tells how much."
 _GB = st.column_config.NumberColumn
 _COLUMNS = {
-    "model": st.column_config.TextColumn("Model", width=245),
+    "model": st.column_config.TextColumn("Model", width=225),
     "fits": st.column_config.MultiselectColumn(
-        "Fits now", options=list(WORKS.values()), color="green", width=215, help="In the RAM or GPU memory that is free now."
+        "Fits now", options=list(WORKS.values()), color="green", width=226, help="In the RAM or GPU memory that is free now."
     ),
     "state": st.column_config.MultiselectColumn(
-        "State", options=[words for words, _, _ in _WORDS], color=[colour for _, colour, _ in _WORDS], width=115
+        "State", options=[words for words, _, _ in _WORDS], color=[colour for _, colour, _ in _WORDS], width=124
     ),
     "parameters": st.column_config.NumberColumn("Parameters", format="compact", width="small"),
     "probe": _GB("Probe, GB", format="%.1f", width="small", help=f"{_LEAST} A probe that has room takes more, and is faster."),
