@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 AMOUNT = "Bars: 95% intervals; each fact is averaged over seeds, then facts are resampled. Small points: single seeds."
+NO_MEAN = " A level holds no test facts, so there is no mean over levels."
 EFFECT = "Test facts; mean: over levels, micro: over all facts. Bars: 95% intervals; each fact is averaged over seeds, then resampled."
 KNOB = "Small points: single seeds. Test facts have no part in this choice."
 CLAIMS = (
@@ -21,7 +22,7 @@ NOTES_TITLE = "How findings are decided, what the papers report, what the models
 UNTOUCHED = "untouched, probed again"  # what tables call the base model's second probe
 ENOUGH_TITLES = {
     "relative": "share of the best", "low": "95% from", "high": "to", "smallest": "smallest within 95%", "chosen": "smallest here",
-    "least": "fewest facts of a level",
+    "least": "fewest facts of a level", "of": "of which mean",
 }  # fmt: skip
 COST_TITLES = {
     "setting": "tuned by", "train_s": "training, s", "all_s": "all, s", "train_ratio": "training, × plain", "all_ratio": "all, × plain",

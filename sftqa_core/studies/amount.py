@@ -10,10 +10,11 @@ from sftqa_core.evaluation.intervals import ALPHA, Estimate, macro_resampled, me
 from sftqa_core.records import DOMAIN_NAMES, Finding, TrainSettings
 from sftqa_core.studies import statistics
 from sftqa_core.studies.registry import Crossed, Study, Tables
-from sftqa_core.studies.statistics import MACRO, NO, OPEN, YES, Outcomes, Row
+from sftqa_core.studies.statistics import MACRO, NATURAL, NO, OPEN, YES, Outcomes, Row
 
 ENOUGH = 0.95  # of the best
 FEW = 60  # the papers' number of examples
+_NAMED = {MACRO: MACRO, NATURAL: "micro average (a level holds no test facts, so there is no mean over levels)"}
 CURVE = ("model", "domain", "level", "asked", "n", "facts", "seeds", "accuracy", "low", "high", "per_seed")
 IN_CONTEXT = ("model", "domain", "level", "shots", "shown", "facts", "seeds", "accuracy", "low", "high", "per_seed")
 
@@ -82,11 +83,11 @@ def enough(outcomes: Outcomes, share: float = ENOUGH, alpha: float = 0.05) -> pd
 
     model, domain, n; `least`: test facts of the scarcest level; `relative`: the mean over levels as a share of the best size's,
     with its interval (low, high: the middle 1 - `alpha` of the resamples, the best found anew in each); `smallest`: the share of
-    resamples in which this n was the smallest that is enough; `chosen`: whether it is in the facts as they are. Empty where a level
-    has no facts.
+    resamples in which this n was the smallest that is enough; `chosen`: whether it is in the facts as they are; `of`: which mean it is.
+    Where a level has no facts it is the micro average, and `least` counts all facts.
     """
     rows = []
-    for domain, sizes, strata in _tuned(outcomes):
+    for domain, mean, sizes, strata in _tuned(outcomes):
         drawn = _relative(macro_resampled(strata))
         seen = _relative(statistics.macro(strata)[None])[0]
         first = (drawn >= share).argmax(axis=1)
@@ -94,35 +95,37 @@ def enough(outcomes: Outcomes, share: float = ENOUGH, alpha: float = 0.05) -> pd
             low, high = percentiles(drawn[:, place], alpha)
             chosen = bool((seen >= share).argmax() == place)
             smallest = float((first == place).mean())
-            rows.append((outcomes.model, domain, n, min(map(len, strata)), float(seen[place]), low, high, smallest, chosen))
-    return pd.DataFrame(rows, columns=["model", "domain", "n", "least", "relative", "low", "high", "smallest", "chosen"])
+            rows.append((outcomes.model, domain, n, min(map(len, strata)), float(seen[place]), low, high, smallest, chosen, mean))
+    return pd.DataFrame(rows, columns=["model", "domain", "n", "least", "relative", "low", "high", "smallest", "chosen", "of"])
 
 
 def falls(outcomes: Outcomes, alpha: float = 0.05) -> pd.DataFrame:
-    """The largest size against each smaller one above 0: model, domain, n, largest, least, difference, low, high.
+    """The largest size against each smaller one above 0: model, domain, n, largest, least, difference, low, high, of.
 
-    `difference` is the largest size's mean over levels less this one's, on the same resampled facts; low and high hold for all
-    smaller sizes together (Bonferroni: `alpha` shared out among them, from the bootstrap's standard error), so that the best of
-    many is not taken for better by luck.
+    `difference` is the largest size's mean (`of`, as `enough` has it) less this one's, on the same resampled facts; low and high hold for
+    all smaller sizes together (Bonferroni: `alpha` shared out among them, from the bootstrap's standard error), so that the best of many
+    is not taken for better by luck.
     """
     rows = []
-    for domain, sizes, strata in _tuned(outcomes):
+    for domain, mean, sizes, strata in _tuned(outcomes):
         drawn = macro_resampled(strata)
         seen = statistics.macro(strata)
         for place, n in enumerate(sizes[:-1]):
             value = float(seen[-1] - seen[place])
             ends = normal_interval(value, drawn[:, -1] - drawn[:, place], alpha / (len(sizes) - 1))
-            rows.append((outcomes.model, domain, n, sizes[-1], min(map(len, strata)), value, *ends))
-    return pd.DataFrame(rows, columns=["model", "domain", "n", "largest", "least", "difference", "low", "high"])
+            rows.append((outcomes.model, domain, n, sizes[-1], min(map(len, strata)), value, *ends, mean))
+    return pd.DataFrame(rows, columns=["model", "domain", "n", "largest", "least", "difference", "low", "high", "of"])
 
 
-def _tuned(outcomes: Outcomes) -> Iterator[tuple[str, list[int], list[np.ndarray]]]:
-    """Domains in which every level has facts, with the sizes above 0 and each level's scores [facts, sizes]."""
+def _tuned(outcomes: Outcomes) -> Iterator[tuple[str, str, list[int], list[np.ndarray]]]:
+    """For each domain with facts: MACRO, or NATURAL where a level has none, the sizes above 0, and the scores [facts, sizes] of each level,
+    or of all facts together."""
     sizes = _Sizes.of(outcomes)
     kept = [at for at, n in enumerate(sizes.n) if n > 0]
-    for domain, name, groups in outcomes.strata():
-        if kept and name == MACRO and all(group.any() for group in groups):
-            yield domain, [sizes.n[at] for at in kept], [sizes.scores[group][:, kept] for group in groups]
+    strata = {(domain, name): groups for domain, name, groups in outcomes.strata() if all(group.any() for group in groups)}
+    for domain in dict.fromkeys(domain for domain, name in strata if kept and name == NATURAL):
+        mean = MACRO if (domain, MACRO) in strata else NATURAL
+        yield domain, mean, [sizes.n[at] for at in kept], [sizes.scores[group][:, kept] for group in strata[domain, mean]]
 
 
 def _relative(means: np.ndarray) -> np.ndarray:
@@ -147,7 +150,7 @@ def amount_findings(outcomes: Sequence[Outcomes], tables: Tables) -> Iterator[Fi
 
 def _few_finding(about: str, few: Row, chosen: Row) -> Finding:
     text = (
-        f"{FEW} examples reach {few['relative']:.1%} of the best mean over levels ({few['low']:.1%} to {few['high']:.1%}). The smallest "
+        f"{FEW} examples reach {few['relative']:.1%} of the best {_NAMED[few['of']]} ({few['low']:.1%} to {few['high']:.1%}). The smallest "
         f"number within {ENOUGH:.0%} of the best is {chosen['n']:,}; it is the smallest in {chosen['smallest']:.0%} of the resamples."
     )
     verdict = statistics.side(few["low"], few["high"], ENOUGH)
@@ -159,7 +162,7 @@ def _trend_finding(about: str, rows: list[Row]) -> Finding:
     worst = min(rows, key=lambda row: row["difference"])
     verdict = YES if any(row["high"] < 0 for row in rows) else NO if all(row["low"] > 0 for row in rows) else OPEN
     text = (
-        f"Against {worst['n']:,} examples, {worst['largest']:,} change the mean over levels by "
+        f"Against {worst['n']:,} examples, {worst['largest']:,} change the {_NAMED[worst['of']]} by "
         f"{statistics.change(worst['difference'], worst['low'], worst['high'])}."
     )
     return statistics.judged(about, "Does accuracy fall again with more examples?", verdict, text, worst["least"])

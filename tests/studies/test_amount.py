@@ -76,7 +76,8 @@ def test_a_level_without_facts_has_no_mean_over_levels():
         assert row["accuracy"] != row["accuracy"] or row["accuracy"] is None
         assert row["per_seed"] == []
     assert only(table, level=NATURAL)["accuracy"] == 0.5
-    assert enough(outcomes_of(facts, {run(60): right(facts, 0.5)})).empty
+    judged = only(enough(outcomes_of(facts, {run(60): right(facts, 0.5)})), n=60)
+    assert (judged["of"], judged["least"], judged["relative"]) == (NATURAL, 160, 1.0)  # by all facts, then
 
 
 def test_rows_without_facts_tell_how_many_seeds_were_run():

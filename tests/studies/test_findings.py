@@ -84,11 +84,19 @@ def test_equal_sizes_seldom_seem_to_fall():
     assert fallen <= 3
 
 
-def test_without_60_examples_or_another_size_nothing_is_said():
-    """Nothing done, only n = 0, only 60, or a level without facts: no finding; without 60 only whether accuracy falls again."""
+def test_where_a_level_has_no_facts_the_micro_average_is_judged():
+    """There is no mean over levels then, and each finding says so."""
     empty = facts_of((100, 0, 100, 100, 100))
-    lacking = outcomes_of(empty, {run(n): right(empty, 0.5) for n in (60, 240)})
-    for outcomes in (sizes(), sizes(n0=0.1), sizes(n60=0.5), lacking):
+    few, trend = amount_findings([outcomes_of(empty, {run(60): right(empty, 0.2), run(240): right(empty, 0.6)})])
+    named = "micro average (a level holds no test facts, so there is no mean over levels)"
+    assert (few.verdict, trend.verdict) == ("no", "no")
+    assert few.text.startswith(f"60 examples reach 33.3% of the best {named} (")
+    assert trend.text.startswith(f"Against 60 examples, 240 change the {named} by +40.0 points")
+
+
+def test_without_60_examples_or_another_size_nothing_is_said():
+    """Nothing done, only n = 0, or only 60: no finding; without 60 only whether accuracy falls again."""
+    for outcomes in (sizes(), sizes(n0=0.1), sizes(n60=0.5)):
         assert list(amount_findings([outcomes])) == []
     assert [found.question[:5] for found in amount_findings([sizes(n30=0.5, n240=0.6)])] == ["Does "]
     assert [findings_of(kind, []) for kind in STUDIES] == [()] * len(STUDIES)

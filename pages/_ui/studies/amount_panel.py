@@ -18,7 +18,9 @@ def accuracy_by_amount(tables: resources.Tables) -> None:
     """The curves with their pickers, beside published ones where they are wanted, and beside the untuned model with k-shot examples."""
     curve = tables["curve"]
     first, second = st.columns([4, 1], vertical_alignment="bottom")
-    levels = [MEAN, *(name for name in dict.fromkeys(curve["level"]) if name != MEAN)]
+    others = [name for name in dict.fromkeys(curve["level"]) if name != MEAN]
+    missing = not curve.loc[curve["level"] == MEAN, "accuracy"].notna().any()  # a level holds no test facts, as with small real models
+    levels = [*sorted(others, key=lambda name: name not in NAMED)] if missing else [MEAN, *others]
     place = first.container(key="accuracy-of")
     level = pickers.linked_choice("Accuracy of", levels, "level", lambda name: NAMED.get(name, name), place, help=LEVELS_HELP, wrap=True)
     beside = pickers.linked_toggle("Show published results", "published", second, help=PUBLISHED_HELP)
@@ -31,7 +33,7 @@ def accuracy_by_amount(tables: resources.Tables) -> None:
     )  # fmt: skip
     if shown is not None:
         st.caption("Dashed lines: the base model with k-shot examples instead of tuning.")
-    st.caption(study_words.AMOUNT)
+    st.caption(f"{study_words.AMOUNT}{study_words.NO_MEAN if missing else ''}")
     if beside:
         without = "Only means over levels are published."
         st.caption(f"Dashed: {paper}. One line per training level; compare shapes, not values." if paper else without)
