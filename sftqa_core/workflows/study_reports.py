@@ -91,17 +91,21 @@ def study_name(settings: StudySettings) -> str:
 
 
 def studies() -> list[KnownStudy]:
-    """Studies that were started here, the latest first, then those that ship by name; files that hold none are passed over."""
+    """Studies that were started here, the latest first, then those that ship, of the built-in world before others, by name; files that
+    hold none are passed over."""
     known: dict[str, KnownStudy] = {}
     workspace = Workspace.current()
     for layer in workspace.layers:
-        files = sorted((layer / workspace.studies.name).glob("*.yaml"))
+        files, found = sorted((layer / workspace.studies.name).glob("*.yaml")), list[StudySettings]()
         if layer == workspace.root:  # what ships was written when it was checked out: its times mean nothing
             files.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
         for path in files:
             with contextlib.suppress(SettingsError):
-                settings = read_study(path)
-                known.setdefault(study_name(settings), KnownStudy(study_name(settings), settings, layer == workspace.shipped))
+                found.append(read_study(path))
+        if layer == workspace.shipped:
+            found.sort(key=lambda settings: not is_atlas(settings.source))
+        for settings in found:
+            known.setdefault(study_name(settings), KnownStudy(study_name(settings), settings, layer == workspace.shipped))
     return list(known.values())
 
 

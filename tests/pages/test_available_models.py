@@ -10,13 +10,13 @@ from pages._ui.wording import literal
 from sftqa_core.models import devices
 from sftqa_core.models.devices import DeviceRam
 from sftqa_core.models.lists import added_models, keep_added
+from sftqa_core.models.measured import measured_models
 from sftqa_core.planning import offers as offered
 from sftqa_core.workspace import PACKAGE
 from tests.cli.test_models_command import adapter
 from tests.made_gguf import tiny_model, write_gguf
 from tests.pages.conftest import words
 
-REAL = ["smollm2-135m-instruct-q4_1 (results only)"]  # ships
 LLAMA = "meta-llama/Llama-3.2-1B"
 
 
@@ -182,7 +182,8 @@ def test_pickers_offer_added_models(page):
     keep_added("owner/small")
     app = page(shipped=True, name="memory")
     options = keyed(app.selectbox, "pick-model").options
-    assert options == ["atlas-llama", "atlas-llama-sparse", "atlas-neox", "atlas-qwen", *REAL, "owner/small"]
+    real = [f"{name} (results only)" for name in measured_models()]  # what ships
+    assert options == ["atlas-llama", "atlas-llama-sparse", "atlas-neox", "atlas-qwen", *real, "owner/small"]
 
 
 def test_every_state_and_fit_has_its_words():

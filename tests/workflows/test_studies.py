@@ -173,6 +173,16 @@ def test_a_study_is_listed_from_its_start(world, workspace):
     assert [(study.name, study.settings) for study in own] == [(workflows.study_name(settings(world)), settings(world))]
 
 
+def test_of_what_ships_the_built_in_world_stands_first(workspace, tmp_path, monkeypatch):
+    """Whatever the studies are called: the first one is what a page shows."""
+    monkeypatch.setenv("SFTQA_SHIPPED", str(tmp_path / "ships"))
+    (tmp_path / "ships" / "studies").mkdir(parents=True)
+    known = [StudySettings("amount", ("atlas-llama",)), StudySettings("amount", ("real",), source="entity-questions-sample")]
+    for at, settings in enumerate(reversed(known)):
+        (tmp_path / "ships" / "studies" / f"amount-{at}.yaml").write_text(workflows.study_yaml(settings))
+    assert [study.settings for study in workflows.studies()] == known
+
+
 def test_what_a_study_will_cost_is_told(world, finish):
     """Runs, steps and probes that are left; nothing once it is done; too few facts for a size is a problem before the start."""
     cost = workflows.forecast(settings(world))
