@@ -52,7 +52,7 @@ class Measured(Record):
 def measured_models(workspace: Workspace | None = None) -> dict[str, Measured]:
     """Name -> what is known; those that ship. One that can't be read is left out (`sftqa cache verify` names it)."""
     found = {}
-    for path in sorted(((workspace or Workspace.current()).shipped / FOLDER).glob("*.json")):
+    for path in sorted(((workspace or Workspace.current()).shipped / FOLDER).glob("*.json"), key=lambda path: path.stem):
         with contextlib.suppress(SftqaError):
             about = Measured.from_dict(read_json(path) or {})
             found[about.name] = about
