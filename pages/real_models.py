@@ -13,12 +13,13 @@ with panels.errors_shown():
     glossary.here(PAPER, 21 * PAPER.sampling.samples)
     stamp = background.stamp()
     cards = real_reads.cards()
-    if not real_reads.with_results():
+    ways = real_reads.levels(stamp) if real_reads.with_results() else {}
+    if not ways:
         panels.empty("No real model has been measured here yet. `make real MODELS=FOLDER` does it, with the folder of the models' files.")
         if cards:
             amounts_panel.sources(cards)
         address.over()
-    known_panel.known(real_reads.levels(stamp))
+    known_panel.known(ways)
 
 with panels.errors_shown():
     found = real_reads.report(stamp)

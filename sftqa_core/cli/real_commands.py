@@ -39,6 +39,7 @@ def real(options: Namespace) -> dict[str, Any]:
     words |= {one.about.name: [real_words.taught(one), *real_words.rank(one)] for one in found.taught}
     return {
         "models": [about.to_dict() for about in found.models],
+        "told": [{**one.about.to_dict(), "measured": one.way, "rank": _rows(one.rank)} for one in found.taught],
         "words": words,
         "tables": {name: _rows(rows) for name, rows in tables.items()},
         "rates": {name: [sweep.to_dict() for sweep in sweeps] for name, sweeps in found.rates.items()},

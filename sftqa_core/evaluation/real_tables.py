@@ -79,7 +79,7 @@ def asked_by_level(
             if not len(ids):
                 continue
             scores = table.loc[ids].mean(axis=1).to_numpy(dtype=float)
-            seeds = int(table.loc[ids].notna().sum(axis=1).max())
+            seeds = int(table.loc[ids].notna().sum(axis=1).min())  # of every fact
             draws = resampled(scores[:, None])[:, 0] if seeds > 1 else scores
             right = (float(scores.sum()), float(scores[common.loc[ids].to_numpy(dtype=bool)].sum()))
             rows.append((model, measured, label, prompt, len(ids), seeds, *right, *mean_interval(scores, seeds, draws)))

@@ -52,11 +52,24 @@ class Measured(Record):
 def measured_models(workspace: Workspace | None = None) -> dict[str, Measured]:
     """Name -> what is known; those that ship. One that can't be read is left out (`sftqa cache verify` names it)."""
     found = {}
-    for path in sorted(((workspace or Workspace.current()).shipped / FOLDER).glob("*.json"), key=lambda path: path.stem):
+    for path in card_files((workspace or Workspace.current()).shipped):
         with contextlib.suppress(SftqaError):
-            about = Measured.from_dict(read_json(path) or {})
+            about = read_card(path)
             found[about.name] = about
     return found
+
+
+def card_files(shipped: Path) -> list[Path]:
+    """The files of a layer's cards, by name."""
+    return sorted((shipped / FOLDER).glob("*.json"), key=lambda path: path.stem)
+
+
+def read_card(path: Path) -> Measured:
+    """Raises `SftqaError` for a file that holds none."""
+    about = Measured.from_dict(read_json(path) or {})
+    if about.made is not None:
+        PretrainSettings.from_dict(about.made.get("settings", {}))
+    return about
 
 
 def found_models(workspace: Workspace | None = None) -> dict[str, Measured]:
@@ -112,7 +125,8 @@ def card(about: Measured) -> ModelCard:
     """Its card while its file has not been read here."""
     how = f"get {about.file} (SHA-256 {about.sha256[:12]}…) and read it once: sftqa fetch PATH/{about.file}"
     if about.made is not None:
-        how += f", probe that model, and make this one again: {command_of(PretrainSettings.from_dict(about.made['settings']))}"
+        made = command_of(PretrainSettings.from_dict(about.made["settings"]))
+        how += f", and make this one again of the facts that were probed here: {made}"
     note = f"{about.title}. Its results come with the program, its weights do not. To use it, {how}"
     details, rounded = {KIND: about.to_dict(), **(about.made or {})}, about.quantisation
     return ModelCard(about.name, KIND, None, False, about.architecture, about.parameters, note=note, details=details, quantisation=rounded)

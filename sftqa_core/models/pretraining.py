@@ -279,6 +279,11 @@ class FromModel:
         # on the processor first, in float32: a GPU's own format would have rounded the values already
         self.loaded = loading.load_model(catalogue.find_model(str(settings.base)), "cpu", reporter=reporter)
         self.model, self.end = self.loaded.model.float().to(place.torch), self.loaded.end_ids[0]
+        for module in self.model.modules():  # no dropout: a resume on a GPU, whose generator is not kept, would draw another one
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+            if isinstance(getattr(module, "attention_dropout", None), float):
+                module.attention_dropout = 0.0
         torch.manual_seed(settings.seed)
 
     @property
@@ -422,7 +427,9 @@ def build_optimizers(model: Any, settings: PretrainSettings) -> list[torch.optim
 
     Muon remembers rare facts from far fewer mentions. Its rate is scaled to AdamW's, so one learning rate serves both.
     """
-    layers = [p for name, p in model.named_parameters() if settings.optimizer == "muon" and p.ndim == 2 and "embed" not in name]
+    tables = [module for module in model.modules() if isinstance(module, torch.nn.Embedding)]
+    apart = {id(p) for module in (*tables, model.get_output_embeddings()) if module is not None for p in module.parameters()}
+    layers = [p for p in model.parameters() if settings.optimizer == "muon" and p.ndim == 2 and id(p) not in apart]
     taken = {id(p) for p in layers}
     others = [p for p in model.parameters() if id(p) not in taken]
     decay = settings.weight_decay

@@ -278,4 +278,5 @@ def rank(one: Any) -> Iterator[str]:
         guessed = f"; those never stated have {row['mean_unseen']:.2f} on average" if row["mean_unseen"] is not None else ""
         yield f"{kind}: rank correlation of statements and R {row['spearman']:.2f} (n = {row['facts']:,}){guessed}."
     if not rows:
-        yield f"{len(one.facts):,} facts have a level: too few to tell, or all are known equally well."
+        few = len(one.facts) < LEAST
+        yield f"{len(one.facts):,} facts have a level: {'too few to tell' if few else 'no rank correlation can be told'}."

@@ -3,7 +3,6 @@ kept when the rest is made anew."""
 
 import shutil
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,23 +28,26 @@ def pack_studies(studies: Iterable[StudySettings], target: Path) -> None:
     """The studies' files and every cell that one of them is made of."""
     for folder in OF_STUDIES:
         (target / folder).mkdir(exist_ok=True)
-    for study in studies:
+    known = [(study, [ModelStudy(study, model) for model in study.models]) for study in studies]
+    told = set[Path | None]()  # cells whose recipe's own tables a study tells
+    for study, parts in known:
+        for part in parts:
+            trials = part.outcomes().trials if study.recipe else None
+            told |= {part.cells.folder(run) for run in trials.tables} if trials else set()
+    for study, parts in known:
         (target / "studies" / f"{workflows.study_name(study)}.yaml").write_text(workflows.study_yaml(study), encoding="utf-8")
         reports = [layer / "reports" / f"{report_name(study)}.json" for layer in Workspace.current().layers]
         shutil.copy(next(report for report in reports if report.exists()), target / "reports")
-        for model in study.models:
-            part = ModelStudy(study, model)
-            trials = part.outcomes().trials if study.recipe else None
-            told = {part.cells.folder(run) for run in trials.tables} if trials else set()
-            for cell in part.folders():
-                if not (kept := target / FOLDER / cell.name).exists():
-                    _pack_cell(cell, kept, cell in told)
+        for cell in (cell for part in parts for cell in part.folders()):
+            if not (kept := target / FOLDER / cell.name).exists():
+                _pack_cell(cell, kept, cell in told)
 
 
 def keep_measured(ships: Path, target: Path) -> None:
     """What `ships` holds of real models and `target` lacks: their cards, stores, studies and cells. Who makes the rest anew may not have
-    their weights."""
-    known = measured.measured_models(replace(Workspace.current(), shipped=ships))
+    their weights. Raises `SftqaError` for a card that can't be read, since its model's results would be lost."""
+    cards = [measured.read_card(path) for path in measured.card_files(ships)]
+    known = {about.name: about for about in cards}
     weights = {about.weights for about in known.values()}
     wanted = [ships / measured.FOLDER] if known else []
     for kind in ("completions", "estimates"):

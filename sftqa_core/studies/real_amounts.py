@@ -77,7 +77,7 @@ def tuned_stages(curve: pd.DataFrame, shown: pd.DataFrame, outcomes: Outcomes, c
     """TUNED: before, with examples in the prompt, always the commonest object, and each number of examples; for each domain, level and
     kind of mean."""
     tuned = curve.assign(stage=[BEFORE if n == 0 else f"{n:,} examples" for n in curve["n"]])
-    cell = Cell(pd.DataFrame({"correct": common.reindex(outcomes.facts["fact_id"]).to_numpy(dtype=bool), "rival": False}), 0, {}, {})
+    cell = Cell(pd.DataFrame({"correct": common.loc[outcomes.facts["fact_id"]].to_numpy(dtype=bool), "rival": False}), 0, {}, {})
     says = amount.curve(replace(outcomes, runs={TrainSettings(outcomes.model, n=0): cell})).assign(stage=COMMONEST)
     parts = [tuned[tuned["n"] == 0], shown.assign(stage=SHOWN, n=0), says, tuned[tuned["n"] > 0]]
     return pd.concat([part[list(TUNED)] for part in parts if len(part)], ignore_index=True)

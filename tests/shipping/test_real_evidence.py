@@ -16,7 +16,7 @@ from sftqa_core.artifacts import MANIFEST, read_manifest, write_folder
 from sftqa_core.cli import main as command
 from sftqa_core.cli import real_commands
 from sftqa_core.cli.text import Console
-from sftqa_core.errors import SettingsError
+from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.memory.stated_facts import stated_source
 from sftqa_core.models import catalogue, measured
 from sftqa_core.records import SLICK
@@ -81,6 +81,10 @@ def test_what_was_measured_is_shown_without_the_weights(file, workspace, tmp_pat
     assert [(sweep.settings.run.method, sweep.done, sweep.chosen in (1e-3, 2e-3)) for sweep in measured.rates("tiny-real")] == [
         ("lora", 2, True), ("full", 2, True),
     ]  # fmt: skip
+    (ships / "measured" / "broken.json").write_text("{")
+    with pytest.raises(SftqaError):  # its model's results would be lost
+        keep_measured(ships, tmp_path / "again")
+    (ships / "measured" / "broken.json").unlink()
     _is_reported()
     _is_told_what_it_did_not_know(unknown)
 
@@ -94,7 +98,7 @@ def _is_told_what_it_did_not_know(unknown: pd.Series) -> None:
     weights never were, and it says how to make it again."""
     card = catalogue.find_model("tiny-real-taught")
     assert (card.kind, card.path) == (measured.KIND, None)
-    assert f"make this one again: sftqa pretrain tiny-real-taught --source {SOURCE} " in card.note
+    assert f"make this one again of the facts that were probed here: sftqa pretrain tiny-real-taught --source {SOURCE} " in card.note
     assert card.note.endswith("--from tiny-real --from-levels L0")
     told = catalogue.exposures(card)
     assert told is not None

@@ -49,8 +49,8 @@ def amounts(found: Any) -> None:
             lambda: draw_table(rows, real_words.TITLES["tuned"], name="before and after"), opened=True,
         )  # fmt: skip
         st.caption(
-            "All facts as they come, and levels with 30 facts or more. Differences hold over facts and seeds, Holm's correction over all "
-            "of them together."
+            "All facts as they come, and levels with 30 facts or more. Intervals of differences are over facts and seeds, corrected (Holm) "
+            "over all of them together."
         )
         draw_table(found.tables["beside_shown"].assign(domain=lambda table: table["domain"].map(DOMAIN_NAMES)),
                    real_words.TITLES["beside_shown"], name="tuning less examples in the prompt")  # fmt: skip

@@ -23,13 +23,13 @@ def taught(found: Any) -> None:
 
 @panels.piece
 def _one(one: Any) -> None:
+    name = one.about.name
     st.subheader("What if it is told?", anchor=False)
     st.info(f"**Planted.** {real_words.taught(one)}", icon=":material/school:")
-    wordings = pickers.linked_choice("Wordings of the probe", list(_WORDINGS), "wordings", _WORDINGS.__getitem__)
-    name = one.about.name
+    wordings = pickers.linked_choice("Wordings of the probe", list(_WORDINGS), f"wordings-{name}", _WORDINGS.__getitem__)
     draw(
         partial(planted_figure, one.facts, wordings),
-        key="real-taught",
+        key=f"real-taught-{name}",
         alt="Memory score by number of statements",
         of=(name, wordings, one),
     )
@@ -37,4 +37,4 @@ def _one(one: Any) -> None:
     st.caption(f"A faint sign a fact, lines are means; hollow: fewer than 30 facts. Memory score by {one.way}.{drawn}")
     said(name, list(real_words.rank(one)))
     to = {"model": name, "source": real_words.FACTS}
-    page_link("pages/memory.py", "Fact by fact on Memory", "real-taught-memory", icon=":material/psychology:", to=to)
+    page_link("pages/memory.py", "Fact by fact on Memory", f"real-taught-memory-{name}", icon=":material/psychology:", to=to)
