@@ -13,7 +13,7 @@ default would be a guess. adamw_8bit has never run on a GPU here.
 | parameters | full | LoRA | where AdamW's rate comes from |
 |---|---|---|---|
 | under 50 million | 4e-4 | 3e-3 | measured on the miniature models (METHOD section 6) |
-| under 400 million | 1.2e-4 | 3.2e-3 | measured on dev facts of EntityQuestions, 60 examples (docs/results.md, "Real models") |
+| under 400 million | 1.2e-4 | 3.2e-3 | dev facts of EntityQuestions, 60 examples: the best mean of two models (docs/results.md) |
 | under 30 billion | 1e-5 | 2e-4 | full: the paper's for 7B to 70B (METHOD section 2); LoRA: QLoRA's for 7B, 13B |
 | more | 1e-5 | 1e-4 | full: as above; LoRA: QLoRA's for 33B and 65B (arXiv 2305.14314, appendix) |
 
