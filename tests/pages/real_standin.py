@@ -68,7 +68,7 @@ def _found(known: pd.DataFrame, finished: bool) -> RealModels:
     curve, shown = amount.curve(part), real_amounts.in_context(part, answers)
     tuned = real_amounts.tuned_stages(curve, shown, part, common)
     domains = known.set_index("fact_id")["domain"]
-    levels = [real_tables.level_shares(ONE, way, some, LABELS) for way, some in (("full probe", known), ("likelihood", likely))]
+    levels = [real_tables.level_shares(ONE, way, some, LABELS) for way, some in (("likelihood", likely), ("full probe", known))]
     tables = {
         "levels": pd.concat(levels),
         "agreement": real_tables.agreement_row(ONE, "likelihood", again),

@@ -24,6 +24,7 @@ def test_it_tells_the_whole_story_of_a_model_that_is_measured(explorer, tmp_path
         "Do the ways of measuring agree?", "Is L0 unknown?", "How much is the commonest object?", "What do 60 examples do?",
         "What if it is told?", "What these models and facts are",
     ]  # fmt: skip
+    assert app.segmented_control(key="pick-measured").value == "full probe"  # first, in whatever order the table has them
     assert len(charts(app)) == 5  # levels and amounts, in both domains; what one was told
     assert "one-real: 162 in-domain and 108 out-of-domain facts" in text.replace("**", "")
     assert "By likelihood, L0 is not all unknown: " in text

@@ -43,11 +43,12 @@ def _stamp() -> Any:
 @st.cache_resource(show_spinner="Reading levels…", max_entries=2, ttl=600)
 def _levels(stamp: str, own: Any) -> dict[str, resources.Tables]:
     from sftqa_core import workflows
+    from sftqa_core.evaluation.real_tables import FULL
 
     table = workflows.real_levels()
     ways = {way: table[table["measured"] == way] for way in dict.fromkeys(table["measured"])}
     made = {way: resources.Tables(levels=rows, shares=rows[rows["by"] == "domain"]) for way, rows in ways.items()}
-    return dict(sorted(made.items(), key=lambda one: one[1]["shares"]["of"].max() < FEW))
+    return dict(sorted(made.items(), key=lambda one: (one[1]["shares"]["of"].max() < FEW, one[0] != FULL)))
 
 
 @st.cache_resource(show_spinner="Comparing probes and answers…", max_entries=2, ttl=600)
