@@ -25,9 +25,21 @@ from sftqa_core.knowledge import entity_sample
 from sftqa_core.memory import probe_stores, prober, profiles
 from sftqa_core.memory.stored_levels import AskedFacts, known_hits
 from sftqa_core.models import catalogue, measured
-from sftqa_core.records import FetchSettings, StudySettings, SweepReport, SweepSettings
+from sftqa_core.records import FetchSettings, StudySettings
 from sftqa_core.shipping.packing import pack_studies, wanted_of
-from sftqa_core.shipping.real_plan import MODELS, SOURCE, Plan, RealModel, probes, steps, studies, sweeps, taught, taught_studies
+from sftqa_core.shipping.real_plan import (
+    MODELS,
+    SOURCE,
+    Plan,
+    RealModel,
+    finished_sweep,
+    probes,
+    steps,
+    studies,
+    sweeps,
+    taught,
+    taught_studies,
+)
 from sftqa_core.workspace import Workspace
 
 TIMES = "real-evidence.jsonl"  # in the workspace: seconds of each step
@@ -81,7 +93,7 @@ def pack(models: tuple[RealModel, ...], plan: Plan, target: Path) -> None:
         (work / MANIFEST).unlink(missing_ok=True)  # it is written anew, those of what lies in it are not
         done: list[StudySettings] = []
         for at, model in enumerate(models):
-            chosen = [report for report in map(_finished_sweep, sweeps(model.name, plan)) if report]
+            chosen = [report for report in map(finished_sweep, sweeps(model.name, plan)) if report]
             if chosen:
                 measured.write_rates(model.name, chosen, work)
             if not _pack_probes(model.name, plan, work) and not chosen:
@@ -102,13 +114,6 @@ def _is_done(study: StudySettings) -> bool:
     except SftqaError:
         return False
     return 0 < planned == done
-
-
-def _finished_sweep(sweep: SweepSettings) -> SweepReport | None:
-    with contextlib.suppress(SftqaError):
-        report = workflows.sweep_report(sweep)
-        return report if report.chosen is not None else None
-    return None
 
 
 def _pack_taught(model: RealModel, plan: Plan, target: Path) -> bool:

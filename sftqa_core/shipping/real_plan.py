@@ -6,6 +6,7 @@ choose; how a model goes on reading (`taught`) was set on 96 dev facts.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,13 +14,16 @@ from typing import Any
 
 from sftqa_core import workflows
 from sftqa_core.cli.text import Console
+from sftqa_core.errors import SettingsError, SftqaError
 from sftqa_core.knowledge.entity_sample import NAME as SOURCE
+from sftqa_core.models import measured
 from sftqa_core.records import (
     SLICK,
     LevelScheme,
     PretrainSettings,
     ProbeSettings,
     StudySettings,
+    SweepReport,
     SweepSettings,
     TrainSettings,
     with_cutoffs,
@@ -109,14 +113,30 @@ def steps(models: tuple[RealModel, ...], plan: Plan, console: Console) -> Iterat
             yield Step(f"{model.name}: {name}", partial(workflows.probe, settings, console))
         for sweep in sweeps(model.name, plan):
             title = f"{model.name}: learning rates on dev facts, {sweep.run.method}"
-            yield Step(title, partial(workflows.sweep, sweep, console))
+            yield Step(title, partial(_sweep, sweep, console))
         for study in studies(model, plan, first=at == 0):
             yield Step(_title(study), partial(workflows.study, study, console))
     more = taught(models[0].name, plan)
     yield Step(f"{more.name}: reading", partial(workflows.pretrain, more, console))
-    yield Step(f"{more.name}: full probe", partial(workflows.probe, probes(more.name, plan)["full probe"], console))
+    for name in ("likelihood", "full probe"):  # of the facts that the full probe is about
+        probe = replace(probes(more.name, plan)[name], limit=plan.probed)
+        yield Step(f"{more.name}: {name}", partial(workflows.probe, probe, console))
     for study in taught_studies(models[0].name, plan):
         yield Step(_title(study), partial(workflows.study, study, console))
+
+
+def finished_sweep(sweep: SweepSettings) -> SweepReport | None:
+    """What dev facts said, here or in what ships, which holds no run of a sweep; None until every run is done."""
+    with contextlib.suppress(SftqaError):
+        report = workflows.sweep_report(sweep)
+        if report.chosen is not None:
+            return report
+    return next((report for report in measured.rates(sweep.run.model) if report.settings == sweep), None)
+
+
+def _sweep(sweep: SweepSettings, console: Console) -> None:
+    if finished_sweep(sweep) is None:
+        workflows.sweep(sweep, console)
 
 
 def _title(study: StudySettings) -> str:
@@ -166,7 +186,10 @@ def _shared(model: str, plan: Plan) -> dict[str, Any]:
 
 def _rate(model: str, plan: Plan, method: str) -> float | None:
     """The one that dev facts chose."""
-    return next(workflows.sweep_report(sweep).chosen for sweep in sweeps(model, plan) if sweep.run.method == method)
+    report = next(finished_sweep(sweep) for sweep in sweeps(model, plan) if sweep.run.method == method)
+    if report is None:
+        raise SettingsError(f"No learning rate of {model} is chosen yet: the sweep by {method} is not finished.")
+    return report.chosen
 
 
 def taught(model: str, plan: Plan) -> PretrainSettings:

@@ -52,6 +52,8 @@ def test_what_was_measured_is_shown_without_the_weights(file, workspace, tmp_pat
     monkeypatch.setenv("SFTQA_SHIPPED", str(tmp_path / "nothing"))
     real_evidence.prepare(models, file.parent, ships, console)
     assert not real_evidence.run(models, SMALL, console, minutes=0.0)
+    with pytest.raises(SettingsError, match=r"No learning rate of tiny-real is chosen yet: the sweep by lora is not finished\."):
+        next(real_plan.studies(models[0], SMALL, first=True))
     real_evidence.pack(models, SMALL, ships)
     assert not measured.measured_models(replace(workspace, shipped=ships))  # a card alone says nothing
     real_evidence.prepare(models, file.parent, ships, console)
@@ -67,6 +69,9 @@ def test_what_was_measured_is_shown_without_the_weights(file, workspace, tmp_pat
 
     monkeypatch.setenv("SFTQA_CACHE", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("SFTQA_SHIPPED", str(ships))
+    for sweep in real_plan.sweeps("tiny-real", SMALL):  # whose runs do not ship: it is not made again
+        assert real_plan.finished_sweep(sweep) in measured.rates("tiny-real")
+    assert [study.learning_rate for study in real_plan.studies(models[0], SMALL, first=False)] == [measured.rates("tiny-real")[0].chosen]
     for scheme, facts in ((SMALL.full, 48), (SMALL.likelihood, 48), (SMALL.second, 24), (SMALL.slick, 24)):
         assert workflows.profile("tiny-real", SOURCE, "test", "all", scheme).probed == facts
     assert workflows.trust("tiny-real", SOURCE, scheme=SMALL.full)
